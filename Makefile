@@ -1,0 +1,79 @@
+# Penstock. `make help` lists what there is.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit contract testbed e2e soak bench check fmt lint types imports crds docs verify requirements clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make the virtual environment (once; again when requirements change)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Penstock needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || { echo "==> making a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "==> installing pinned requirements (about a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+	@echo "==> ready"
+
+demo: $(STAMP) ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
+	@$(BIN)/penstock demo $(if $(KEEP),--keep) $(ARGS)
+
+test: $(STAMP) ## Unit, integration and contract tests, under 5 minutes
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: $(STAMP) ## Only the tests without any server
+	@$(BIN)/python -m pytest tests --ignore=tests/contract --ignore=tests/integration $(ARGS)
+
+contract: $(STAMP) ## The contract suite: in-memory and, where binaries are at hand, real API server
+	@$(BIN)/python -m pytest tests/contract $(ARGS)
+
+testbed: $(STAMP) ## Find or build etcd, kube-apiserver and the rest (10-15 minutes when built)
+	@$(BIN)/python e2e/testbed/binaries.py $(ARGS)
+
+e2e: $(STAMP) testbed ## A real control plane with KWOK nodes: placement, serving, faults
+	@$(BIN)/python -m pytest e2e $(ARGS)
+
+soak: $(STAMP) ## What takes long: many property cases, hours of faults (SECONDS_OF_FAULTS=3600)
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests -m "property or soak" --override-ini timeout=0 -p no:randomly $(ARGS)
+
+bench: $(STAMP) ## Print the published figures, one JSON line each
+	@$(BIN)/python -m bench $(ARGS)
+
+check: fmt lint types imports verify test ## Everything a commit must pass
+
+fmt: $(STAMP) ## Format the code
+	@$(BIN)/ruff format operator tests e2e bench tools
+
+lint: $(STAMP) ## Lint
+	@$(BIN)/ruff check operator tests e2e bench tools
+
+types: $(STAMP) ## Check types
+	@$(BIN)/mypy operator/penstock e2e bench tools
+
+imports: $(STAMP) ## Hold the doors between the rooms
+	@$(BIN)/lint-imports
+
+crds: $(STAMP) ## Write crds/ from the models
+	@$(BIN)/penstock crds crds
+
+docs: $(STAMP) ## Write docs/reference/ from the models
+	@$(BIN)/penstock reference docs/reference
+
+verify: $(STAMP) ## Generated files are up to date
+	@$(BIN)/penstock crds --check crds
+	@$(BIN)/penstock reference --check docs/reference
+
+requirements: $(STAMP) ## Pin the requirements anew, with hashes
+	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o requirements/runtime.txt pyproject.toml
+	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --extra dev -o requirements/dev.txt pyproject.toml
+
+clean: ## Remove what was made here
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,23 @@
+"""What can go wrong, as one tree.
+
+PenstockError
+  + Refused               input that is not acted on; carries the refusals that teach
+  + ClusterError          the API server's answers (cluster/errors.py has the leaves)
+  + HubError              the model hub's answers (hub/errors.py has the leaves)
+
+Nothing else is raised on purpose. Each leaf lives beside the code that raises it.
+"""
+
+__all__ = ["ClusterError", "HubError", "PenstockError"]
+
+
+class PenstockError(Exception):
+    """The root: everything that Penstock raises on purpose."""
+
+
+class ClusterError(PenstockError):
+    """The Kubernetes API server answered otherwise than hoped, or not at all."""
+
+
+class HubError(PenstockError):
+    """The model hub or its mirror answered otherwise than hoped, or not at all."""
