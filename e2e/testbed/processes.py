@@ -1,0 +1,94 @@
+"""Child processes that end with this one, however it ends.
+
+A guard, a shell that reads from a pipe whose other end only this process holds, leads the process group of all
+children. When this process is gone, killed or not, the pipe closes: the guard ends the group and removes its folder.
+Unlike Linux's parent-death signal this does not mistake the end of the starting thread for the end of the process.
+"""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# The guard ignores the signal that it sends to the whole group, then takes itself along with the rest.
+_GUARD = """read _; trap '' TERM; kill -TERM 0; sleep 2; rm -rf -- "$1"; kill -KILL 0"""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One child process, and the file that its output goes to."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the end of its output."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self, grace: float) -> None:
+        """Ask it to end, wait so many seconds, then kill it."""
+        self.process.terminate()
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it without asking."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Group:
+    """The children of one test bed, in one process group."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._daemons: dict[str, Daemon] = {}
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "testbed-guard", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+
+    def __getitem__(self, name: str) -> Daemon:
+        return self._daemons[name]
+
+    def __iter__(self) -> Iterator[Daemon]:
+        return iter(self._daemons.values())
+
+    def start(self, name: str, argv: Sequence[str]) -> Daemon:
+        """Start a child, or start it again; its output is appended to its log."""
+        log = self._folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                argv,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=self._guard.pid,
+            )
+        self._daemons[name] = Daemon(name, process, log)
+        return self._daemons[name]
+
+    def dead(self) -> list[Daemon]:
+        """Tell which children have ended by themselves."""
+        return [daemon for daemon in self if not daemon.alive]
+
+    def stop(self, grace: float) -> None:
+        """End all children, the last started first, then the guard."""
+        for daemon in reversed(list(self)):
+            daemon.stop(grace)
+        self._guard.kill()
+        self._guard.wait()
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
