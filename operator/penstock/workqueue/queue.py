@@ -1,0 +1,201 @@
+"""The work queue: many events, one key; a key is worked by one worker at a time.
+
+The semantics are client-go's: a key that is added while it is worked comes back when that is done. Two lanes:
+what just happened goes before what is merely looked at again, but every eighth turn belongs to the slow lane, so
+that it never starves.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
+
+from penstock.errors import PenstockError
+from penstock.workqueue.backoff import Backoff
+from penstock.workqueue.clock import Clock
+
+__all__ = ["Observer", "QueueClosed", "SilentObserver", "WorkQueue"]
+
+K = TypeVar("K", bound=Hashable)
+
+_SLOW_TURN = 8
+
+
+class QueueClosed(PenstockError):
+    """No more keys come; workers end."""
+
+
+class Observer(Protocol):
+    """Where the queue's figures go."""
+
+    def added(self, depth: int) -> None:
+        """A key was added."""
+        ...
+
+    def taken(self, waited_seconds: float, depth: int) -> None:
+        """A worker took a key."""
+        ...
+
+    def retried(self) -> None:
+        """A key comes back after a failure."""
+        ...
+
+
+class SilentObserver:
+    """Observes nothing."""
+
+    def added(self, depth: int) -> None:
+        """A key was added."""
+
+    def taken(self, waited_seconds: float, depth: int) -> None:
+        """A worker took a key."""
+
+    def retried(self) -> None:
+        """A key comes back after a failure."""
+
+
+class WorkQueue(Generic[K]):
+    """Keys that wait, each once; `get`, work, `done`."""
+
+    def __init__(self, *, clock: Clock, backoff: Backoff, observer: Observer | None = None) -> None:
+        self._clock = clock
+        self._backoff = backoff
+        self._observer: Observer = observer or SilentObserver()
+        self._fast: OrderedDict[K, float] = OrderedDict()
+        self._slow: OrderedDict[K, float] = OrderedDict()
+        self._processing: set[K] = set()
+        self._again: dict[K, bool] = {}
+        self._timers: list[tuple[float, int, K]] = []
+        self._due: dict[K, float] = {}
+        self._numbers = itertools.count()
+        self._turns = itertools.count(1)
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer_changed = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._fast) + len(self._slow)
+
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits and nobody works; timers do not count."""
+        return not self._fast and not self._slow and not self._processing
+
+    def add(self, key: K, *, slow: bool = False) -> None:
+        """Have the key worked; a key that waits already is not added twice, at most it changes to the fast lane."""
+        if self._closed:
+            return
+        if key in self._processing:
+            self._again[key] = self._again.get(key, True) and slow
+            return
+        if key in self._fast or (slow and key in self._slow):
+            return
+        since = self._slow.pop(key, self._clock.monotonic())
+        (self._slow if slow else self._fast)[key] = since
+        self._observer.added(len(self))
+        self._wake_one()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Add it when the time has passed; the earliest of several wishes counts."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        due = self._clock.monotonic() + seconds
+        if self._closed or self._due.get(key, due + 1) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._timers, (due, next(self._numbers), key))
+        self._timer_changed.set()
+
+    def retry(self, key: K) -> float:
+        """Add it after its back-off; returns the delay in seconds."""
+        delay = self._backoff.next(key)
+        self._observer.retried()
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: K) -> None:
+        """Its failures are over."""
+        self._backoff.forget(key)
+
+    async def get(self) -> K:
+        """Wait for a key; it is this worker's until `done`. Raises `QueueClosed`."""
+        while not len(self):
+            if self._closed:
+                raise QueueClosed
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._pass_on(waiter)
+                raise
+        key, since = self._lane().popitem(last=False)
+        self._processing.add(key)
+        self._observer.taken(self._clock.monotonic() - since, len(self))
+        return key
+
+    def done(self, key: K) -> None:
+        """The worker is through; a key touched meanwhile waits again."""
+        self._processing.discard(key)
+        slow = self._again.pop(key, None)
+        if slow is not None:
+            self.add(key, slow=slow)
+
+    def close(self) -> None:
+        """Wake everybody; nothing is added any more."""
+        self._closed = True
+        self._timer_changed.set()
+        while self._waiters:
+            self._wake_one()
+
+    async def run_timers(self) -> None:
+        """Move keys whose time has come; ends when the queue is closed."""
+        while not self._closed:
+            self._timer_changed.clear()
+            self._move_due()
+            if not self._timers:
+                await self._timer_changed.wait()
+                continue
+            await self._sleep_until(self._timers[0][0])
+
+    async def _sleep_until(self, due: float) -> None:
+        """Until then, or until an earlier timer or the end comes."""
+        sleeping = asyncio.ensure_future(self._clock.sleep(max(0.0, due - self._clock.monotonic())))
+        changed = asyncio.ensure_future(self._timer_changed.wait())
+        try:
+            await asyncio.wait({sleeping, changed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, changed):
+                task.cancel()
+
+    def _move_due(self) -> None:
+        now = self._clock.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            due, _, key = heapq.heappop(self._timers)
+            # An entry that an earlier wish has replaced is stale.
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+
+    def _lane(self) -> OrderedDict[K, float]:
+        if self._slow and (not self._fast or next(self._turns) % _SLOW_TURN == 0):
+            return self._slow
+        return self._fast
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _pass_on(self, waiter: "asyncio.Future[None]") -> None:
+        """A cancelled worker that was woken hands its turn to the next."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        elif len(self):
+            self._wake_one()
