@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["FakeClock"]
+__all__ = ["FakeClock", "InstantClock"]
 
 
 class FakeClock:
@@ -43,6 +43,20 @@ class FakeClock:
             await settle()
         self._elapsed = target
         await settle()
+
+
+class InstantClock(FakeClock):
+    """A clock on which sleeping takes no time: it moves on by itself, and remembers each pause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on at once."""
+        self.pauses.append(seconds)
+        self._elapsed += seconds
+        await asyncio.sleep(0)
 
 
 async def settle(turns: int = 10) -> None:

@@ -1,0 +1,1 @@
+"""What is known of accelerators, models, engines and country blocs: data files and typed look-ups; pure."""

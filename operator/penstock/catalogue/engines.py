@@ -1,0 +1,96 @@
+"""Engines: default versions, images, the flags of each release, and which hardware runs which precision on them.
+
+Flag lists are read from the released packages by `tools/engine_flags.py`; the precision table is what was seen running (sizing.md 1.1).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from penstock.api.formats import EngineName, Precision
+from penstock.api.refusals import Refusal, Refused
+from penstock.catalogue.accelerators import Accelerator, FormatSupport, Vendor
+
+__all__ = ["DEFAULT_VERSIONS", "FlagList", "default_image", "engine_supports", "flags_of", "known_versions"]
+
+DEFAULT_VERSIONS: Mapping[EngineName, str] = MappingProxyType({EngineName.VLLM: "0.33.0", EngineName.SGLANG: "0.5.23"})
+
+_IMAGES: Mapping[tuple[EngineName, Vendor], str] = {
+    (EngineName.VLLM, Vendor.NVIDIA): "vllm/vllm-openai:v{version}",
+    (EngineName.VLLM, Vendor.AMD): "vllm/vllm-openai-rocm:v{version}",
+    (EngineName.SGLANG, Vendor.NVIDIA): "lmsysorg/sglang:v{version}",
+    (EngineName.SGLANG, Vendor.AMD): "lmsysorg/sglang:v{version}-rocm700-mi30x",
+}
+"""SGLang's ROCm tag was not verified against a registry; a pool's `engineImages` overrides any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagList:
+    """The flags of one release: name (with `-`) -> whether it takes a value."""
+
+    engine: EngineName
+    version: str
+    values: Mapping[str, bool]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every flag."""
+        return tuple(self.values)
+
+    def knows(self, name: str) -> bool:
+        """True for a flag of this release, in its negated form too."""
+        return name in self.values or name.removeprefix("no-") in self.values
+
+    def takes_value(self, name: str) -> bool:
+        """True where a value must follow; False for switches and what is not known."""
+        return self.values.get(name, False)
+
+
+def default_image(engine: EngineName, version: str, vendor: Vendor) -> str:
+    """The engine's own image; pools may name another."""
+    return _IMAGES[engine, vendor].format(version=version)
+
+
+def known_versions(engine: EngineName) -> tuple[str, ...]:
+    """Releases whose flags are in the catalogue, newest first."""
+    return tuple(sorted((version for name, version in _releases() if name is engine), key=_ordered, reverse=True))
+
+
+def flags_of(engine: EngineName, version: str) -> FlagList:
+    """The flags of that release, or of the newest known one that is not newer; Refused where it is older than all."""
+    wanted = _ordered(version)
+    for known in known_versions(engine):
+        if _ordered(known) <= wanted:
+            return FlagList(engine, version, _releases()[engine, known])
+    oldest = known_versions(engine)[-1]
+    refusal = Refusal(
+        "spec.engineImages[].version", version, f"{engine} before {oldest} is not known", "Use a newer one"
+    )
+    raise Refused([refusal])
+
+
+def engine_supports(engine: EngineName, accelerator: Accelerator, precision: Precision) -> bool:
+    """Whether the engine was seen running that precision on that hardware; what was never seen needs proof first."""
+    support = accelerator.formats.get(precision)
+    if support is None:
+        return False
+    if precision is Precision.MXFP4 and accelerator.vendor is Vendor.AMD and support is FormatSupport.EMULATED:
+        return engine is EngineName.VLLM
+    return True
+
+
+@cache
+def _releases() -> Mapping[tuple[EngineName, str], Mapping[str, bool]]:
+    found: dict[tuple[EngineName, str], Mapping[str, bool]] = {}
+    for entry in resources.files("penstock.catalogue").joinpath("flags").iterdir():
+        if entry.name.endswith(".json"):
+            release = json.loads(entry.read_text())
+            found[EngineName(release["engine"]), release["version"]] = MappingProxyType(release["flags"])
+    return MappingProxyType(found)
+
+
+def _ordered(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".") if part.isdigit())

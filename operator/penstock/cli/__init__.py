@@ -1,0 +1,40 @@
+"""`penstock`: the command line. Each command is a module; it is imported when it is called."""
+
+import importlib
+
+import click
+
+from penstock import __version__
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "crds": ("penstock.cli.crds", "crds"),
+    "demo": ("penstock.cli.demo", "demo"),
+    "operator": ("penstock.cli.operator", "operator"),
+    "plan": ("penstock.cli.plan", "plan"),
+    "reference": ("penstock.cli.reference", "reference"),
+    "validate": ("penstock.cli.validate", "validate"),
+}
+
+
+class _Lazy(click.Group):
+    """Finds commands by name, so that `penstock plan` does not wait for kopf's import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, sorted."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the one that was named."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Lazy)
+@click.version_option(__version__, prog_name="penstock")
+def main() -> None:
+    """Many models, one control plane: LLM inference on Kubernetes."""

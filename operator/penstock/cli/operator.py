@@ -1,0 +1,83 @@
+"""`penstock operator`: watch, decide, apply, until SIGTERM."""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from penstock.metrics import Metrics
+from penstock.process import LostLease, OperatorSettings, Surroundings, run_operator
+from penstock.workqueue.clock import SystemClock
+
+__all__ = ["operator"]
+
+_EXIT_LOST_LEASE = 3
+_log = logging.getLogger("penstock")
+
+
+@click.command()
+@click.option("--kubeconfig", type=click.Path(dir_okay=False), envvar="KUBECONFIG", help="Left out: in-cluster.")
+@click.option("--namespace", default="penstock-system", show_default=True, help="Where the Lease and caches live.")
+@click.option("--workers", type=click.IntRange(1, 256), default=32, show_default=True)
+@click.option("--health-host", "host", default="0.0.0.0", show_default=True, help="Where probes and metrics listen.")  # noqa: S104 - probes come from the node
+@click.option("--health-port", "port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--leader-elect/--no-leader-elect", default=True, show_default=True)
+@click.option("--hub-url", default="https://huggingface.co", show_default=True, help="The model hub or its mirror.")
+@click.option("--hub/--no-hub", "hub_enabled", default=True, show_default=True, help="--no-hub: an air-gapped site.")
+@click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+def operator(*, log_format: str, log_level: str, **settings: object) -> None:
+    """Run the operator: place models, serve them, keep their status true."""
+    _log_to_stderr(log_format, log_level)
+    identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.getpid()}"
+    sys.exit(asyncio.run(_run(OperatorSettings(identity=identity, **settings))))  # type: ignore[arg-type] # click converts
+
+
+async def _run(settings: OperatorSettings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    # The jitter of back-offs needs no secret randomness.
+    surroundings = Surroundings(clock=SystemClock(), random=random.Random(), metrics=Metrics())  # noqa: S311 - see above
+    lost: list[BaseException] = []
+    try:
+        await run_operator(settings, surroundings, stop)
+    except* LostLease as group:
+        lost.extend(group.exceptions)
+        _log.warning("another replica leads now; this process ends and starts anew as a standby")
+    return _EXIT_LOST_LEASE if lost else 0
+
+
+def _log_to_stderr(form: str, level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JSONFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    # kopf and aiohttp say at INFO what our own lines say once.
+    for noisy in ("kopf", "aiohttp", "asyncio", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class _JSONFormatter(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message and, where there is one, the traceback."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line)

@@ -1,0 +1,156 @@
+"""SGLang 0.5, CUDA and ROCm (engines.md B): plan -> container.
+
+It listens on 127.0.0.1 unless told otherwise and serves metrics only when asked. At SIGTERM it drains without a limit, so the
+grace period is the only bound. Its health check generates a token and may take 20 s.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.api.formats import EngineName
+from penstock.catalogue.accelerators import Vendor
+from penstock.catalogue.engines import flags_of
+from penstock.engines.arguments import Flag, Policy, merge
+from penstock.engines.contract import PORT, EngineContainer, EngineRequest, MetricNames
+from penstock.engines.lifecycle import drain_of, http_probe, shared_memory, startup_seconds
+from penstock.planner.memory import sglang_static_fraction
+from penstock.planner.plan import Plan
+
+__all__ = ["SGLang"]
+
+_PROBE_PERIOD_SECONDS = 10
+_HEALTH_SECONDS = 30
+
+_RESERVED = {
+    "model-path": "Use `spec.model`",
+    "model": "Use `spec.model`",
+    "served-model-name": "The served name is the deployment's own",
+    "revision": "Use `spec.revision`",
+    "host": "The engine listens on the pod's address",
+    "port": f"The engine listens on {PORT}",
+    "grpc-port": f"The engine listens on {PORT}",
+    "api-key": "Keys are the gateway's; a NetworkPolicy keeps others out",
+    "admin-api-key": "Administration is closed",
+    "trust-remote-code": "Use `spec.remoteCode: Allow`",
+    "ssl-keyfile": "TLS ends at the gateway",
+    "ssl-certfile": "TLS ends at the gateway",
+    "ssl-ca-certs": "TLS ends at the gateway",
+    "config": "Write the flags into `spec.engineArgs`",
+    "load-format": "Use `spec.source`",
+    "download-dir": "Use `spec.weights`",
+    "dp-size": "Use `spec.replicas`",
+    "data-parallel-size": "Use `spec.replicas`",
+    "nnodes": "One replica is one pod",
+    "node-rank": "One replica is one pod",
+    "dist-init-addr": "One replica is one pod",
+    "disaggregation-mode": "Use `spec.disaggregation`",
+    "enable-lora": "Use `spec.adapters`",
+    "lora-paths": "Use `spec.adapters`",
+    "gated-launch-port": "Nobody would open the gate",
+    "custom-sigquit-handler": "Code from outside the image is not loaded",
+}
+
+_ALIASES = {
+    "tp": "tp-size",
+    "tensor-parallel-size": "tp-size",
+    "pp": "pp-size",
+    "pipeline-parallel-size": "pp-size",
+    "ep": "ep-size",
+    "expert-parallel-size": "ep-size",
+    "dp": "dp-size",
+}
+
+_METRICS = MetricNames(
+    running="sglang:num_running_reqs",
+    waiting="sglang:num_queue_reqs",
+    kv_usage="sglang:token_usage",
+    time_to_first_token="sglang:time_to_first_token_seconds",
+    inter_token_latency="sglang:inter_token_latency_seconds",
+    prompt_tokens="sglang:prompt_tokens_total",
+    generation_tokens="sglang:generation_tokens_total",
+)
+
+
+class SGLang:
+    """The renderer of SGLang."""
+
+    def container(self, request: EngineRequest) -> EngineContainer:
+        """Render it."""
+        plan = request.plan
+        drain = drain_of(request.vendor, request.drain_seconds)
+        rendered = list(_flags(request))
+        words = merge(rendered, request.engine_args, flags_of(EngineName.SGLANG, plan.engine_version), _policy(plan))
+        seconds = startup_seconds(plan)
+        failures = -(-seconds // _PROBE_PERIOD_SECONDS)
+        return EngineContainer(
+            image=plan.image,
+            command=("python3", "-m", "sglang.launch_server"),
+            args=words.words,
+            environment=tuple(_environment(request.vendor)),
+            startup_probe=http_probe("/ready", period=_PROBE_PERIOD_SECONDS, failures=failures, timeout=5),
+            readiness_probe=http_probe("/ready", period=2, failures=2, timeout=2),
+            liveness_probe=http_probe("/health", period=30, failures=4, timeout=_HEALTH_SECONDS),
+            drain=drain,
+            shared_memory_bytes=shared_memory(plan),
+            startup_seconds=seconds,
+            metrics=_METRICS,
+            overridden=words.overridden,
+        )
+
+
+def _flags(request: EngineRequest) -> Iterator[Flag]:
+    plan, weights = request.plan, request.weights
+    yield Flag("model-path", weights.model)
+    yield Flag("served-model-name", request.served_model_name)
+    if weights.revision:
+        yield Flag("revision", weights.revision)
+    if weights.load_format:
+        yield Flag("load-format", weights.load_format)
+    if weights.download_directory:
+        yield Flag("download-dir", weights.download_directory)
+    yield Flag("host", "0.0.0.0")  # noqa: S104 - the pod's own address; a NetworkPolicy guards it
+    yield Flag("port", str(PORT))
+    yield Flag("tp-size", str(plan.tensor_parallel))
+    yield Flag("pp-size", str(plan.pipeline_parallel))
+    if plan.expert_parallel:
+        yield Flag("ep-size", str(plan.tensor_parallel))
+    yield from _memory(plan)
+    if request.remote_code:
+        yield Flag("trust-remote-code")
+    yield Flag("enable-metrics")
+
+
+def _memory(plan: Plan) -> Iterator[Flag]:
+    """Every setting that decides memory is said: a default that moves with a release would break the plan."""
+    yield Flag("mem-fraction-static", _fraction(plan))
+    yield Flag("context-length", str(plan.max_context_tokens))
+    yield Flag("max-running-requests", str(plan.max_sequences))
+    yield Flag("chunked-prefill-size", str(plan.max_batched_tokens))
+    yield Flag("kv-cache-dtype", plan.kv_cache_dtype)
+
+
+def _policy(plan: Plan) -> Policy:
+    planned = {
+        "tp-size": str(plan.tensor_parallel),
+        "pp-size": str(plan.pipeline_parallel),
+        "kv-cache-dtype": plan.kv_cache_dtype,
+        "mem-fraction-static": _fraction(plan),
+    }
+    ceilings = {
+        "context-length": plan.max_context_tokens,
+        "max-running-requests": plan.max_sequences,
+        "chunked-prefill-size": plan.max_batched_tokens,
+    }
+    return Policy(reserved=_RESERVED, planned=planned, ceilings=ceilings, aliases=_ALIASES)
+
+
+def _fraction(plan: Plan) -> str:
+    """Two places, rounded down: SGLang's fraction covers weights and KV cache only (sizing.md 2.3)."""
+    percent = int(sglang_static_fraction(plan.memory) * 100)
+    return f"0.{percent:02d}"
+
+
+def _environment(vendor: Vendor) -> Iterator[dict[str, Any]]:
+    yield {"name": "SGLANG_HOST_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}
+    if vendor is Vendor.AMD:
+        yield {"name": "SGLANG_USE_AITER", "value": "1"}

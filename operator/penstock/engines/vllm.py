@@ -1,0 +1,160 @@
+"""vLLM 0.18 and later, CUDA and ROCm (engines.md A): plan -> container.
+
+The API server listens on every interface by default; `--shutdown-timeout` is what drains, and its default of 0 would break
+streams at every stop, so it is always set.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.api.formats import EngineName
+from penstock.catalogue.accelerators import Vendor
+from penstock.catalogue.engines import flags_of
+from penstock.engines.arguments import Flag, Policy, merge
+from penstock.engines.contract import PORT, EngineContainer, EngineRequest, MetricNames
+from penstock.engines.lifecycle import drain_of, http_probe, shared_memory, startup_seconds
+from penstock.planner.plan import Plan
+
+__all__ = ["VLLM"]
+
+_PROBE_PERIOD_SECONDS = 10
+_ENGINE_GIVES_UP_BEFORE_SECONDS = 30
+"""The engine's own start-up limit lies below the probe's, so that its log says why before the kubelet kills it."""
+
+_RESERVED = {
+    "model": "Use `spec.model`",
+    "served-model-name": "The served name is the deployment's own",
+    "revision": "Use `spec.revision`",
+    "host": "The engine listens on the pod's address",
+    "port": f"The engine listens on {PORT}",
+    "uds": f"The engine listens on {PORT}",
+    "api-key": "Keys are the gateway's; a NetworkPolicy keeps others out",
+    "trust-remote-code": "Use `spec.remoteCode: Allow`",
+    "ssl-keyfile": "TLS ends at the gateway",
+    "ssl-certfile": "TLS ends at the gateway",
+    "ssl-ca-certs": "TLS ends at the gateway",
+    "config": "Write the flags into `spec.engineArgs`",
+    "load-format": "Use `spec.source`",
+    "download-dir": "Use `spec.weights`",
+    "headless": "One replica is one pod",
+    "data-parallel-size": "Use `spec.replicas`",
+    "data-parallel-address": "Use `spec.replicas`",
+    "nnodes": "One replica is one pod",
+    "node-rank": "One replica is one pod",
+    "master-addr": "One replica is one pod",
+    "kv-transfer-config": "Use `spec.disaggregation`",
+    "shutdown-timeout": "Use `spec.rollout.drainSeconds`",
+    "enable-lora": "Use `spec.adapters`",
+    "lora-modules": "Use `spec.adapters`",
+    "middleware": "Code from outside the image is not loaded",
+    "tool-parser-plugin": "Code from outside the image is not loaded",
+    "reasoning-parser-plugin": "Code from outside the image is not loaded",
+    "worker-extension-cls": "Code from outside the image is not loaded",
+    "worker-cls": "Code from outside the image is not loaded",
+    "logits-processors": "Code from outside the image is not loaded",
+}
+
+_ALIASES = {
+    "tp": "tensor-parallel-size",
+    "pp": "pipeline-parallel-size",
+    "dp": "data-parallel-size",
+    "ep": "enable-expert-parallel",
+    "n": "nnodes",
+    "r": "node-rank",
+    "q": "quantization",
+    "device-memory-utilization": "gpu-memory-utilization",
+}
+
+_METRICS = MetricNames(
+    running="vllm:num_requests_running",
+    waiting="vllm:num_requests_waiting",
+    kv_usage="vllm:kv_cache_usage_perc",
+    time_to_first_token="vllm:time_to_first_token_seconds",
+    inter_token_latency="vllm:inter_token_latency_seconds",
+    prompt_tokens="vllm:prompt_tokens_total",
+    generation_tokens="vllm:generation_tokens_total",
+)
+
+
+class VLLM:
+    """The renderer of vLLM."""
+
+    def container(self, request: EngineRequest) -> EngineContainer:
+        """Render it."""
+        plan = request.plan
+        drain = drain_of(request.vendor, request.drain_seconds)
+        rendered = list(_flags(request, drain.engine_seconds))
+        words = merge(rendered, request.engine_args, flags_of(EngineName.VLLM, plan.engine_version), _policy(plan))
+        seconds = startup_seconds(plan)
+        failures = -(-seconds // _PROBE_PERIOD_SECONDS)
+        return EngineContainer(
+            image=plan.image,
+            command=("vllm", "serve"),
+            args=(request.weights.model, *words.words),
+            environment=tuple(_environment(request.vendor, seconds)),
+            startup_probe=http_probe("/health", period=_PROBE_PERIOD_SECONDS, failures=failures, timeout=5),
+            readiness_probe=http_probe("/health", period=2, failures=2, timeout=2),
+            liveness_probe=http_probe("/health", period=10, failures=10, timeout=10),
+            drain=drain,
+            shared_memory_bytes=shared_memory(plan),
+            startup_seconds=seconds,
+            metrics=_METRICS,
+            overridden=words.overridden,
+        )
+
+
+def _flags(request: EngineRequest, drain_seconds: int) -> Iterator[Flag]:
+    plan, weights = request.plan, request.weights
+    yield Flag("served-model-name", request.served_model_name)
+    if weights.revision:
+        yield Flag("revision", weights.revision)
+    if weights.load_format:
+        yield Flag("load-format", weights.load_format)
+    if weights.download_directory:
+        yield Flag("download-dir", weights.download_directory)
+    yield Flag("port", str(PORT))
+    yield Flag("tensor-parallel-size", str(plan.tensor_parallel))
+    yield Flag("pipeline-parallel-size", str(plan.pipeline_parallel))
+    if plan.expert_parallel:
+        yield Flag("enable-expert-parallel")
+    yield from _memory(plan)
+    if request.remote_code:
+        yield Flag("trust-remote-code")
+    yield Flag("shutdown-timeout", str(drain_seconds))
+    yield Flag("disable-access-log-for-endpoints", "/health,/metrics,/ping")
+
+
+def _memory(plan: Plan) -> Iterator[Flag]:
+    """Every setting that decides memory is said: a default that moves with a release would break the plan."""
+    yield Flag("gpu-memory-utilization", _fraction(plan.memory.utilization_percent))
+    yield Flag("max-model-len", str(plan.max_context_tokens))
+    yield Flag("max-num-seqs", str(plan.max_sequences))
+    yield Flag("max-num-batched-tokens", str(plan.max_batched_tokens))
+    yield Flag("kv-cache-dtype", plan.kv_cache_dtype)
+
+
+def _policy(plan: Plan) -> Policy:
+    planned = {
+        "tensor-parallel-size": str(plan.tensor_parallel),
+        "pipeline-parallel-size": str(plan.pipeline_parallel),
+        "kv-cache-dtype": plan.kv_cache_dtype,
+        "gpu-memory-utilization": _fraction(plan.memory.utilization_percent),
+    }
+    ceilings = {
+        "max-model-len": plan.max_context_tokens,
+        "max-num-seqs": plan.max_sequences,
+        "max-num-batched-tokens": plan.max_batched_tokens,
+    }
+    return Policy(reserved=_RESERVED, planned=planned, ceilings=ceilings, aliases=_ALIASES)
+
+
+def _fraction(percent: int) -> str:
+    return f"0.{percent:02d}"
+
+
+def _environment(vendor: Vendor, seconds: int) -> Iterator[dict[str, Any]]:
+    yield {"name": "VLLM_ENGINE_READY_TIMEOUT_S", "value": str(seconds - _ENGINE_GIVES_UP_BEFORE_SECONDS)}
+    yield {"name": "VLLM_NO_USAGE_STATS", "value": "1"}
+    yield {"name": "VLLM_CACHE_ROOT", "value": "/cache/vllm"}
+    if vendor is Vendor.AMD:
+        yield {"name": "VLLM_ROCM_USE_AITER", "value": "1"}

@@ -1,0 +1,108 @@
+"""The kopf handlers, and only they: store the event, enqueue the key, decide nothing.
+
+kopf watches our own kinds; it writes nothing to any object. Its registry is our own, so two operators
+can run in one process.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import aiohttp
+import kopf
+
+from penstock.cluster.resources import ResourceType
+
+__all__ = ["Front", "Watched", "run_front"]
+
+_FIRST_BACKOFF_SECONDS = 1.0
+_LAST_BACKOFF_SECONDS = 30.0
+_PAGE_SIZE = 500
+_EXIT_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A kind that kopf watches, and what to do with its objects: `gone` with the last state, `seen` with the newest."""
+
+    kind: ResourceType
+    seen: Callable[[dict[str, Any]], None]
+    gone: Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What kopf needs: how to log in, what to watch, when to stop."""
+
+    server: str
+    session: Callable[[], aiohttp.ClientSession]
+    watched: tuple[Watched, ...]
+    stop: asyncio.Event
+
+
+class _Backoffs(Iterable[float]):
+    """Endless and capped: an API server that is away for a night ends nothing."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+
+    def __iter__(self) -> Iterator[float]:
+        delay = _FIRST_BACKOFF_SECONDS
+        while True:
+            yield delay * self._random.uniform(0.7, 1.3)
+            delay = min(delay * 2, _LAST_BACKOFF_SECONDS)
+
+
+def settings(random: Random) -> kopf.OperatorSettings:
+    """Kopf's settings for a watcher that never writes."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.networking.error_backoffs = _Backoffs(random)
+    chosen.networking.request_timeout = 30
+    chosen.watching.chunk_size = _PAGE_SIZE
+    chosen.queueing.worker_limit = 200
+    chosen.queueing.idle_timeout = 0.5
+    chosen.persistence.finalizer = "penstock.dev/kopf-is-not-to-write-this"
+    chosen.process.ultimate_exiting_timeout = _EXIT_SECONDS
+    return chosen
+
+
+def registry(front: Front) -> kopf.OperatorRegistry:
+    """Our own registry: a login and one `on.event` handler per kind."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers, retries=3)
+    async def login(**_: Any) -> Any:
+        return kopf.AiohttpSession(server=front.server, aiohttp_session=front.session())
+
+    for watched in front.watched:
+        _watch(handlers, watched)
+    return handlers
+
+
+def _watch(handlers: kopf.OperatorRegistry, watched: Watched) -> None:
+    kind = watched.kind
+
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=f"store-{kind.plural}")
+    async def store(event: kopf.RawEvent, **_: Any) -> None:
+        body = dict(event["object"])
+        if event["type"] == "DELETED":
+            watched.gone(body)
+        else:
+            watched.seen(body)
+
+
+async def run_front(front: Front, *, random: Random) -> None:
+    """Watch until `front.stop` is set; raises where kopf dies before that."""
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    await kopf.operator(
+        registry=registry(front),
+        settings=settings(random),
+        stop_flag=front.stop,
+        standalone=True,
+        clusterwide=True,
+    )

@@ -1,0 +1,1 @@
+"""Model metadata from the hub or its mirror: the only room that speaks HTTP to hubs."""

@@ -1,0 +1,59 @@
+"""Prometheus metrics under controller-runtime's names, so that everyone's dashboards know them."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["Metrics"]
+
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """Every metric of the operator, on a registry of its own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.depth = Gauge("workqueue_depth", "Keys that wait.", ["name"], registry=registry)
+        self.adds = Counter("workqueue_adds", "Keys added.", ["name"], registry=registry)
+        self.retries = Counter("workqueue_retries", "Keys that came back after a failure.", ["name"], registry=registry)
+        self.queue_seconds = Histogram(
+            "workqueue_queue_duration_seconds", "How long a key waits.", ["name"], buckets=_SECONDS, registry=registry
+        )
+        self.work_seconds = Histogram(
+            "workqueue_work_duration_seconds", "How long a key takes.", ["name"], buckets=_SECONDS, registry=registry
+        )
+        self.reconciles = Counter(
+            "controller_runtime_reconcile",
+            "Reconciles by outcome: success, requeue_after, error.",
+            ["controller", "result"],
+            registry=registry,
+        )
+        self.reconcile_errors = Counter(
+            "controller_runtime_reconcile_errors", "Reconciles that failed.", ["controller"], registry=registry
+        )
+        self.reconcile_seconds = Histogram(
+            "controller_runtime_reconcile_time_seconds",
+            "How long a reconcile takes.",
+            ["controller"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.requests = Counter(
+            "rest_client_requests", "Requests to the API server.", ["method", "code"], registry=registry
+        )
+        self.leading = Gauge(
+            "leader_election_master_status", "1 while this replica leads.", ["name"], registry=registry
+        )
+        self.loop_lag = Histogram(
+            "penstock_event_loop_lag_seconds",
+            "How late the event loop wakes.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
+            registry=registry,
+        )
+        self.placement_seconds = Histogram(
+            "penstock_placement_seconds", "How long placing the whole fleet takes.", buckets=_SECONDS, registry=registry
+        )
+        self.decisions = Counter(
+            "penstock_placement_decisions", "Decisions that changed, by reason.", ["reason"], registry=registry
+        )
+        self.pool_gpus = Gauge("penstock_pool_gpus", "GPUs of a pool by state.", ["pool", "state"], registry=registry)
+        self.events_dropped = Counter("penstock_events_dropped", "Events over the budget.", registry=registry)

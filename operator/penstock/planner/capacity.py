@@ -1,0 +1,129 @@
+"""Free GPUs while a pass places one deployment after another: what pods hold, and what was promised meanwhile.
+
+A ledger belongs to one pass. Replicas that have no pod on a node yet hold their GPUs here, so that no other deployment
+is promised the same ones. It counts by node: a replica never spans two.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Node, Tenant
+from penstock.planner.plan import Plan
+
+__all__ = ["Hold", "Ledger"]
+
+_NO_EXTRA: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """GPUs on a node, promised to replicas of a deployment that run nowhere yet."""
+
+    key: DeploymentKey
+    node: str
+    gpus: int
+    from_own: int
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Free GPUs by node, the pool of each node, and what each namespace's quota still allows.
+
+    Pods go on standing on a `ready` node; only an `open` one (not cordoned either) takes new ones.
+    """
+
+    free: dict[str, int]
+    ready: set[str]
+    open: set[str]
+    pool_of: dict[str, str]
+    nodes: dict[str, tuple[Node, ...]]
+    quota: dict[tuple[str, str], int] = field(default_factory=dict)
+    promised: dict[str, Counter[DeploymentKey]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fleet: FleetSnapshot) -> "Ledger":
+        """The ledger at the start of a pass: only what pods hold."""
+        ledger = cls(free={}, ready=set(), open=set(), pool_of={}, nodes={})
+        for pool in fleet.pools:
+            ledger.nodes[pool.name] = pool.nodes
+            for node in pool.nodes:
+                ledger.free[node.name] = node.free
+                ledger.pool_of[node.name] = pool.name
+                if node.ready:
+                    ledger.ready.add(node.name)
+                    if node.schedulable:
+                        ledger.open.add(node.name)
+        for tenant in fleet.tenants:
+            ledger.read_quota(tenant)
+        return ledger
+
+    def read_quota(self, tenant: Tenant) -> None:
+        """Deployments of one namespace share what its quota leaves; the strictest reading counts."""
+        for resource, left in tenant.gpu_quota.items():
+            key = tenant.key[0], resource.removeprefix("requests.")
+            self.quota[key] = min(left, self.quota.get(key, left))
+
+    def stands_in(self, node: str, pool: str) -> bool:
+        """True where the node is ready and belongs to the pool."""
+        return node in self.ready and self.pool_of.get(node) == pool
+
+    def pack(self, plan: Plan, count: int, extra: Mapping[str, int] = _NO_EXTRA) -> tuple[str, ...]:
+        """Nodes for up to `count` replicas, holding nothing yet; `extra` GPUs per node count as free.
+
+        The fullest node that still fits goes first, and of equals the one in use: whole nodes stay whole.
+        """
+        fitting = []
+        for node in self.nodes.get(plan.pool, ()):
+            free = self.free[node.name] + (extra.get(node.name, 0) if node.name in self.open else 0)
+            if free >= plan.gpus:
+                fitting.append((free, free >= node.gpus, node.name))
+        fitting.sort()
+        chosen: list[str] = []
+        for free, _, name in fitting:
+            if len(chosen) >= count:
+                break
+            chosen.extend([name] * min(free // plan.gpus, count - len(chosen)))
+        return tuple(chosen)
+
+    def fits(self, node: str, gpus: int, own: int) -> bool:
+        """True where the node has room, counting GPUs that its own older pods will give up."""
+        return node in self.open and self.free[node] + own >= gpus
+
+    def hold(self, key: DeploymentKey, node: str, gpus: int, *, own: int = 0) -> Hold:
+        """Promise GPUs, first those that the deployment's own older pods will give up."""
+        from_own = min(own, gpus)
+        self.free[node] = self.free.get(node, 0) - (gpus - from_own)
+        self.promised.setdefault(node, Counter())[key] += gpus
+        return Hold(key, node, gpus, from_own)
+
+    def release(self, holds: Iterable[Hold]) -> None:
+        """Take promises back."""
+        for hold in holds:
+            self.free[hold.node] += hold.gpus - hold.from_own
+            self.promised[hold.node][hold.key] -= hold.gpus
+
+    def restore(self, holds: Iterable[Hold]) -> None:
+        """Promise again exactly what was taken back."""
+        for hold in holds:
+            self.free[hold.node] -= hold.gpus - hold.from_own
+            self.promised[hold.node][hold.key] += hold.gpus
+
+    def quota_allows(self, namespace: str, plan: Plan) -> int | None:
+        """How many more replicas the namespace's quota allows; None where it sets no bound."""
+        left = self.quota.get((namespace, plan.gpu_resource))
+        return None if left is None else max(0, left) // plan.gpus
+
+    def spend_quota(self, namespace: str, plan: Plan, replicas: int) -> None:
+        """Count replicas that will become pods; a negative number gives them back."""
+        key = namespace, plan.gpu_resource
+        if key in self.quota:
+            self.quota[key] -= replicas * plan.gpus
+
+    def largest_free(self, pool: str) -> int:
+        """The most GPUs that are free on one node of the pool."""
+        return max((self.free[node.name] for node in self.nodes.get(pool, ())), default=0)
+
+    def free_in(self, pool: str) -> int:
+        """Free GPUs in the pool, over all nodes."""
+        return sum(max(0, self.free[node.name]) for node in self.nodes.get(pool, ()))

@@ -1,0 +1,266 @@
+"""The choice of a place for one deployment: the first candidate with room, or what it waits for.
+
+Reads and writes the pass's ledger; the order in which deployments choose is the caller's.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from penstock.api.modeldeployment import SurgePolicy
+from penstock.planner.candidates import Candidate, Shortlist, enumerate_candidates
+from penstock.planner.capacity import Ledger
+from penstock.planner.explain import describe, why_nothing_fits
+from penstock.planner.fleet import DeploymentKey, Tenant
+from penstock.planner.losers import losers, plan_rejection
+from penstock.planner.offers import Market
+from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Rejection, RejectionReason
+from penstock.planner.requirements import Requirements, requirements_of
+
+__all__ = ["Desk", "Leaving", "choose"]
+
+_NONE: Mapping[str, int] = {}
+_MOST_HOLDERS = 3
+
+
+@dataclass(slots=True)
+class Desk:
+    """What every choice of one pass works with."""
+
+    ledger: Ledger
+    market: Market
+    tenants: tuple[Tenant, ...]
+    now: datetime
+    _held: dict[str, Counter[DeploymentKey]] | None = field(default=None)
+
+    def waited_seconds(self, tenant: Tenant) -> float:
+        """Since the oldest pending pod, or since it said that it waits; 0 where it waits from now on."""
+        since = min((each for each in (tenant.pending_since, tenant.waiting_since) if each), default=self.now)
+        return max(0.0, (self.now - since).total_seconds())
+
+    def patience_left(self, tenant: Tenant) -> float:
+        """Seconds until the deployment falls back to another pool; 0 or less: at once."""
+        return tenant.spec.placement.fallback_after_seconds - self.waited_seconds(tenant)
+
+    def holders(self, pool: str, *, but: DeploymentKey) -> str:
+        """Who holds the pool's GPUs, the largest first."""
+        held, nodes = self._held_by_node(), self.ledger.nodes.get(pool, ())
+        total: Counter[DeploymentKey] = Counter()
+        for node in nodes:
+            total.update(held.get(node.name, Counter()))
+        others = sum(node.used for node in nodes) - sum(total.values())
+        for node in nodes:
+            total.update(self.ledger.promised.get(node.name, Counter()))
+        mine = total.pop(but, 0)
+        ranked = sorted(
+            ((count, key) for key, count in total.items() if count > 0), key=lambda each: (-each[0], each[1])
+        )
+        named = [f"{'/'.join(key)} ({count})" for count, key in ranked[:_MOST_HOLDERS]]
+        if len(ranked) > _MOST_HOLDERS:
+            rest = ranked[_MOST_HOLDERS:]
+            named.append(f"{len(rest)} more deployments ({sum(count for count, _ in rest)})")
+        named += [f"itself ({mine})"] if mine else []
+        named += [f"pods that are not Penstock's ({others})"] if others > 0 else []
+        return ", ".join(named)
+
+    def _held_by_node(self) -> dict[str, Counter[DeploymentKey]]:
+        if self._held is None:
+            self._held = {}
+            for tenant in self.tenants:
+                for node, gpus in tenant.held.items():
+                    self._held.setdefault(node, Counter())[tenant.key] += gpus
+        return self._held
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A place that is left, and why: if there is a better one than for `running` replicas, or, with `must`, anyhow."""
+
+    plan: Plan
+    running: int
+    why: str
+    must: bool = False
+
+
+@dataclass(slots=True)
+class _Search:
+    """One deployment looking for a place."""
+
+    desk: Desk
+    tenant: Tenant
+    wants: Requirements
+    shortlist: Shortlist
+    leaving: Leaving | None
+    without_room: list[Rejection] = field(default_factory=list)
+
+    @property
+    def stays_possible(self) -> bool:
+        """True where the deployment may go on as it is."""
+        return self.leaving is not None and not self.leaving.must
+
+    @property
+    def succeeds(self) -> bool:
+        """True where an older revision stands, beside which the new one has to fit."""
+        must = self.leaving is not None and self.leaving.must
+        return bool(self.tenant.held) and (self.tenant.outdated or must)
+
+    @property
+    def open_candidates(self) -> tuple[Candidate, ...]:
+        """Those outside the pool that is being left."""
+        left = self.leaving.plan.pool if self.leaving else None
+        return tuple(candidate for candidate in self.shortlist.candidates if candidate.plan.pool != left)
+
+    def room(self, plan: Plan, extra: Mapping[str, int] = _NONE) -> tuple[str, ...]:
+        """Nodes for as many replicas as there is room and quota for."""
+        allowed = self.desk.ledger.quota_allows(self.tenant.key[0], plan)
+        if allowed is not None and extra:
+            allowed += sum(extra.values()) // plan.gpus
+        wanted = self.tenant.replicas if allowed is None else min(self.tenant.replicas, allowed)
+        return self.desk.ledger.pack(plan, wanted, extra)
+
+
+def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None) -> Decision | None:
+    """Where the deployment goes, its GPUs held; None where it leaves a place and there is no better one."""
+    wants = requirements_of(tenant)
+    search = _Search(desk, tenant, wants, enumerate_candidates(wants, desk.market), leaving)
+    if search.stays_possible and leaving is not None:
+        search.without_room.append(plan_rejection(leaving.plan, RejectionReason.WAITED_IN_VAIN, leaving.why))
+    return _now(search) or _some(search) or _instead(search) or _later(search) or _nowhere(search)
+
+
+def _now(search: _Search) -> Decision | None:
+    """The first candidate with room for every replica; a preferred pool that can grow is waited for."""
+    for candidate in search.open_candidates:
+        nodes = search.room(candidate.plan)
+        if len(nodes) == search.tenant.replicas:
+            return _placed(search, candidate.plan, nodes)
+        search.without_room.append(_no_room(search, candidate.plan))
+        if _worth_waiting(search, candidate):
+            return _grow(search, candidate.plan, nodes)
+    return None
+
+
+def _worth_waiting(search: _Search, candidate: Candidate) -> bool:
+    preferred = bool(search.tenant.spec.placement.pools)
+    return candidate.can_grow and preferred and not search.leaving and search.desk.patience_left(search.tenant) > 0
+
+
+def _some(search: _Search) -> Decision | None:
+    """The candidate with room for most replicas, unless what stands now serves better."""
+    if search.succeeds:
+        return None
+    best = _roomiest(search, _NONE, more_than=search.leaving.running if search.leaving else 0)
+    return _placed(search, *best) if best else None
+
+
+def _roomiest(search: _Search, extra: Mapping[str, int], *, more_than: int) -> tuple[Plan, tuple[str, ...]] | None:
+    """The first of the candidates with room for most replicas, where that is more than so many."""
+    best: tuple[Plan, tuple[str, ...]] | None = None
+    for candidate in search.open_candidates:
+        nodes = search.room(candidate.plan, extra)
+        if len(nodes) > more_than:
+            best, more_than = (candidate.plan, nodes), len(nodes)
+    return best
+
+
+def _instead(search: _Search) -> Decision | None:
+    """A new revision in the place of the old one, where the user allows that."""
+    tenant = search.tenant
+    if not search.succeeds or tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+        return None
+    best = _roomiest(search, tenant.held, more_than=0)
+    if best is None:
+        return None
+    decision = _placed(search, *best, own=tenant.held)
+    message = f"{decision.message}; no room for both, so its older pods give up their GPUs first (surgePolicy Recreate)"
+    return replace(decision, reason=DecisionReason.RECREATE, message=message)
+
+
+def _later(search: _Search) -> Decision | None:
+    """The hope that is left: a pool that can grow."""
+    if search.stays_possible or search.succeeds:
+        return None
+    growing = next((each for each in search.open_candidates if each.can_grow), None)
+    if growing is None:
+        return None
+    return _grow(search, growing.plan, search.room(growing.plan))
+
+
+def _nowhere(search: _Search) -> Decision | None:
+    tenant, rejections = search.tenant, (*search.without_room, *search.shortlist.rejections)
+    if search.stays_possible:
+        return None
+    if tenant.outdated and tenant.current is not None and search.shortlist.candidates:
+        missing = search.without_room[0]
+        message = (
+            f"the new revision has no room beside the old one, which stays: {missing.pool}: {missing.message}; or"
+            " `spec.rollout.surgePolicy: Recreate` to let the old one go first"
+        )
+        return Decision(tenant.current, rejections, DecisionReason.WAITING_FOR_ROOM, message)
+    reason, message = why_nothing_fits(rejections)
+    return Decision(None, rejections, reason, message)
+
+
+def _placed(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[str, int] = _NONE) -> Decision:
+    _hold(search, plan, nodes, own)
+    wanted = search.tenant.replicas
+    message = describe(plan, len(nodes), search.wants)
+    reason = DecisionReason.PLACED
+    if len(nodes) < wanted:
+        reason = DecisionReason.PARTLY_PLACED
+        message += f"; {wanted - len(nodes)} of {wanted} have no room: {_no_room(search, plan).message}"
+    moved = search.leaving.why if search.leaving else ""
+    rejections = losers(plan, search.shortlist, tuple(search.without_room))
+    return Decision(Assignment(plan, nodes), rejections, reason, message, moved_because=moved)
+
+
+def _hold(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[str, int]) -> None:
+    tenant, ledger, left = search.tenant, search.desk.ledger, dict(own)
+    for node in nodes:
+        hold = ledger.hold(tenant.key, node, plan.gpus, own=left.get(node, 0))
+        left[node] = left.get(node, 0) - hold.from_own
+    if not own:
+        ledger.spend_quota(tenant.key[0], plan, len(nodes))
+
+
+def _grow(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
+    """Assigned without a node: the pending pods are what makes a cluster autoscaler add one."""
+    _hold(search, plan, nodes, _NONE)
+    patience = search.desk.patience_left(search.tenant)
+    message = (
+        f"{describe(plan, search.tenant.replicas, search.wants)}: pool {plan.pool} has no room now and can grow;"
+        f" {_no_room(search, plan).message}"
+    )
+    return Decision(
+        Assignment(plan, nodes),
+        losers(plan, search.shortlist, tuple(search.without_room)),
+        DecisionReason.WAITING_FOR_GROWTH,
+        message,
+        retry_after_seconds=patience if patience > 0 else None,
+    )
+
+
+def no_room(desk: Desk, tenant: Tenant, plan: Plan) -> Rejection:
+    """What is missing in the plan's pool just now, and who holds it."""
+    ledger = desk.ledger
+    allowed = ledger.quota_allows(tenant.key[0], plan)
+    if allowed == 0:
+        left = ledger.quota.get((tenant.key[0], plan.gpu_resource), 0)
+        message = (
+            f"the ResourceQuota of namespace '{tenant.key[0]}' leaves {max(0, left)} {plan.gpu_resource}, a replica"
+            f" needs {plan.gpus}; would work: a larger quota or fewer replicas"
+        )
+        return plan_rejection(plan, RejectionReason.QUOTA, message)
+    gpus = sum(node.gpus for node in ledger.nodes.get(plan.pool, ()))
+    holders = desk.holders(plan.pool, but=tenant.key)
+    message = (
+        f"needs {plan.gpus} free GPUs on one node for each of {tenant.replicas} replicas; of {gpus} there are"
+        f" {ledger.free_in(plan.pool)} free, {max(0, ledger.largest_free(plan.pool))} at most on one node"
+        f"{f'; held by {holders}' if holders else ''}; would work: another node, or GPUs given up there"
+    )
+    return plan_rejection(plan, RejectionReason.NO_FREE_GPUS, message)
+
+
+def _no_room(search: _Search, plan: Plan) -> Rejection:
+    return no_room(search.desk, search.tenant, plan)

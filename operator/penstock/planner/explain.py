@@ -1,0 +1,169 @@
+"""Decisions in words: one sentence for a condition, rows for a terminal, and what nearly worked where nothing fits.
+
+Words only: nothing here decides.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Rejection, RejectionReason
+from penstock.planner.requirements import Requirements
+
+__all__ = [
+    "Row",
+    "answers_spec",
+    "by_nearness",
+    "describe",
+    "headline",
+    "is_kept",
+    "nearest_misses",
+    "table",
+    "why_nothing_fits",
+]
+
+_MOST_MISSES = 6
+_STAGES = {
+    reason: stage
+    for stage, reasons in enumerate(
+        (
+            (RejectionReason.NOT_PREFERRED, RejectionReason.COSTS_MORE),
+            (RejectionReason.POOL_NOT_FOUND, RejectionReason.NO_NODES, RejectionReason.NO_ACCELERATOR),
+            (RejectionReason.NAMESPACE_NOT_ALLOWED,),
+            (RejectionReason.JURISDICTION,),
+            (RejectionReason.PRICE_UNKNOWN, RejectionReason.NODE_CACHE),
+            (RejectionReason.MODEL_UNKNOWN, RejectionReason.NO_CHECKPOINT),
+            (RejectionReason.PRECISION_UNSUPPORTED, RejectionReason.ENGINE_UNSUPPORTED, RejectionReason.SHARDING),
+            (RejectionReason.WEIGHTS_TOO_LARGE, RejectionReason.NO_WHOLE_NODE),
+            (RejectionReason.CONTEXT_TOO_LARGE,),
+            (RejectionReason.NO_ROOM_FOR_LOAD, RejectionReason.SERVICE_LEVEL),
+            (RejectionReason.PRICE_CEILING,),
+            (RejectionReason.WAITED_IN_VAIN, RejectionReason.NO_FREE_GPUS, RejectionReason.QUOTA),
+        )
+    )
+    for reason in reasons
+}
+_ANSWERS = frozenset(
+    {
+        DecisionReason.PLACED,
+        DecisionReason.KEPT,
+        DecisionReason.RECREATE,
+        DecisionReason.PARTLY_PLACED,
+        DecisionReason.WAITING_FOR_GROWTH,
+        DecisionReason.WAITING_FOR_NODE,
+        RejectionReason.QUOTA,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of an explanation; the chosen plan's `reason` is `Chosen`. Empty text and 0 mean all of their kind."""
+
+    chosen: bool
+    pool: str
+    engine: str
+    precision: str
+    tensor_parallel: int
+    price_per_replica_hour: str
+    reason: str
+    message: str
+
+
+def answers_spec(decision: Decision) -> bool:
+    """True where the assignment is the answer to the spec as it is, not an older one that is kept meanwhile."""
+    return decision.assignment is not None and decision.reason in _ANSWERS
+
+
+def is_kept(decision: Decision) -> bool:
+    """True where an earlier choice simply stands: what was said of it then is still to be said."""
+    if decision.reason == DecisionReason.RECREATE:
+        return not decision.rejections
+    return decision.reason == DecisionReason.KEPT
+
+
+def headline(decision: Decision) -> str:
+    """The decision in one sentence."""
+    moved = f"{decision.moved_because}; " if decision.moved_because else ""
+    return f"{decision.reason}: {moved}{decision.message}"
+
+
+def table(decision: Decision) -> tuple[Row, ...]:
+    """The chosen plan first, then everything that lost, in the planner's order."""
+    chosen = [_chosen(decision.assignment, decision)] if decision.assignment else []
+    return (*chosen, *(_lost(rejection) for rejection in decision.rejections))
+
+
+def _chosen(assignment: Assignment, decision: Decision) -> Row:
+    plan = assignment.plan
+    return Row(
+        chosen=True,
+        pool=plan.pool,
+        engine=plan.engine,
+        precision=plan.checkpoint.precision,
+        tensor_parallel=plan.tensor_parallel,
+        price_per_replica_hour=str(plan.price_per_replica_hour or ""),
+        reason="Chosen",
+        message=decision.message,
+    )
+
+
+def _lost(rejection: Rejection) -> Row:
+    return Row(
+        chosen=False,
+        pool=rejection.pool,
+        engine=rejection.engine,
+        precision=rejection.precision,
+        tensor_parallel=rejection.tensor_parallel,
+        price_per_replica_hour="",
+        reason=rejection.reason,
+        message=rejection.message,
+    )
+
+
+def describe(plan: Plan, replicas: int, wants: Requirements) -> str:
+    """A plan in one clause, with what was lowered or estimated for it."""
+    count = f"{replicas} replica{'' if replicas == 1 else 's'}"
+    price = f" at {plan.price_per_replica_hour}/h" if plan.price_per_replica_hour else ""
+    return (
+        f"{count} in pool {plan.pool}, each {plan.engine} {plan.checkpoint.precision} on"
+        f" {plan.gpus} x {plan.accelerator}{price}, requests up to {plan.max_context_tokens:,} tokens"
+        f"{_lowered_context(plan, wants)}{_estimated_load(wants)}"
+    )
+
+
+def _lowered_context(plan: Plan, wants: Requirements) -> str:
+    longest = next((each.facts.max_context_tokens for each in wants.known if each.checkpoint == plan.checkpoint), 0)
+    if wants.load.max_context_tokens is not None or longest <= plan.max_context_tokens:
+        return ""
+    return f" (the KV cache holds no more of the model's {longest:,})"
+
+
+def _estimated_load(wants: Requirements) -> str:
+    if not wants.load.estimated:
+        return ""
+    return f", for an estimated {wants.load.concurrency:,} requests at once per replica"
+
+
+def by_nearness(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
+    """What came nearest to working first: who reads only the start reads what matters."""
+    return tuple(sorted(rejections, key=lambda each: (-_STAGES.get(each.reason, 0), -each.tensor_parallel)))
+
+
+def nearest_misses(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:
+    """What came furthest in each pool, the nearest to working first."""
+    by_pool: dict[str, Rejection] = {}
+    for rejection in by_nearness(rejections):
+        if _STAGES.get(rejection.reason, 0):
+            by_pool.setdefault(rejection.pool, rejection)
+    return tuple(by_pool.values())
+
+
+def why_nothing_fits(rejections: Iterable[Rejection]) -> tuple[str, str]:
+    """The reason of the nearest miss, and a message that names what nearly worked in each pool."""
+    misses = nearest_misses(rejections)
+    if not misses:
+        return DecisionReason.NO_POOLS, "there is no InferencePool; would work: one that selects nodes with GPUs"
+    lines = [f"{miss.pool}: {miss.message}" if miss.pool else miss.message for miss in misses[:_MOST_MISSES]]
+    left_out = len(misses) - len(lines)
+    more = f" | and {left_out} more" if left_out else ""
+    return misses[0].reason, "it fits nowhere: " + " | ".join(lines) + more

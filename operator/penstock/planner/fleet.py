@@ -1,0 +1,88 @@
+"""What the planner decides over: nodes, pools and deployments as they stand, frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from penstock.api.inferencepool import InferencePoolSpec
+from penstock.api.modeldeployment import ModelDeploymentSpec
+from penstock.api.refusals import Refusal
+from penstock.catalogue.accelerators import Accelerator
+from penstock.catalogue.models import ModelFacts
+from penstock.planner.plan import Assignment
+
+__all__ = ["DeploymentKey", "FleetSnapshot", "Node", "Pool", "Tenant"]
+
+DeploymentKey = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node with GPUs. `used` counts GPUs requested by pods bound to it, whoever owns them."""
+
+    name: str
+    gpus: int
+    used: int
+    ready: bool = True
+    schedulable: bool = True
+    allocatable: int | None = None
+
+    @property
+    def free(self) -> int:
+        """GPUs that a new pod could take now; a node that is not ready or is cordoned has none."""
+        if not (self.ready and self.schedulable):
+            return 0
+        return max(0, (self.gpus if self.allocatable is None else self.allocatable) - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool, what its nodes are, and the nodes that belong to it (a node belongs to one pool).
+
+    `accelerator` None: nobody knows it; `accelerator_problem` says why (labels lie or are absent).
+    """
+
+    name: str
+    spec: InferencePoolSpec
+    accelerator: Accelerator | None
+    nodes: tuple[Node, ...]
+    accelerator_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A deployment as it stands.
+
+    `facts` maps the checkpoint's model name (with `@revision` where one is given) to what is known
+    of it; absent: not known, `unknown` says why. `current` is the assignment that its newest revision was rendered
+    from, `outdated` is true where the spec no longer asks for that. `bound` counts the newest
+    revision's pods per node; `held` are the GPUs per node that pods of all its revisions hold (they
+    are part of `Node.used`); `pending` counts pods of the newest revision bound to no node, since
+    `pending_since`. `waiting_since` is when it last lost its hope of the preferred pool.
+    `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource.
+    """
+
+    key: DeploymentKey
+    created: datetime
+    spec: ModelDeploymentSpec
+    replicas: int
+    namespace_labels: Mapping[str, str]
+    facts: Mapping[str, ModelFacts]
+    unknown: Mapping[str, Refusal] = field(default_factory=dict)
+    current: Assignment | None = None
+    outdated: bool = False
+    bound: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+    pending: int = 0
+    pending_since: datetime | None = None
+    waiting_since: datetime | None = None
+    gpu_quota: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSnapshot:
+    """Everything that placement reads; the same snapshot and time give the same decisions."""
+
+    pools: tuple[Pool, ...]
+    tenants: tuple[Tenant, ...]

@@ -1,0 +1,177 @@
+"""What each pool offers whoever asks, and which pools refuse a deployment whatever the model.
+
+An offer holds what changes rarely (consent, borders, price, the shape of the nodes); free GPUs are counted elsewhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from penstock.api.formats import EngineName
+from penstock.api.quantities import Money
+from penstock.api.references import AllowedNamespaces, NamespacesFrom
+from penstock.catalogue.accelerators import Accelerator
+from penstock.catalogue.blocs import contains
+from penstock.planner.fleet import Pool
+from penstock.planner.plan import Rejection, RejectionReason
+from penstock.planner.requirements import Requirements
+
+__all__ = ["Image", "Market", "Offer", "admits", "inside_borders", "market_of", "refuse_pool"]
+
+_LARGEST_NODE_GPUS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The image that the admins chose for an engine in this pool."""
+
+    engine: EngineName
+    version: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One pool. `node_gpus` is its largest node (a full one of its kind where it has none yet but can grow)."""
+
+    name: str
+    accelerator: Accelerator | None = field(hash=False)
+    accelerator_problem: str
+    node_gpus: int
+    can_grow: bool
+    countries: frozenset[str]
+    price: Money | None
+    node_cache: bool
+    images: tuple[Image, ...]
+    allowed_from: NamespacesFrom
+    allowed_labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """Every pool's offer by name. Compared by identity: `market_of` gives equal offers the same market."""
+
+    offers: tuple[Offer, ...]
+
+    def find(self, name: str) -> Offer | None:
+        """The offer of the pool of that name."""
+        return next((offer for offer in self.offers if offer.name == name), None)
+
+    @property
+    def names(self) -> str:
+        """The pools' names for a message."""
+        return ", ".join(offer.name for offer in self.offers) or "none"
+
+
+def market_of(pools: Iterable[Pool]) -> Market:
+    """The market of these pools, the same object as long as nothing that it holds changes."""
+    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)))
+
+
+@lru_cache(maxsize=64)
+def _interned(offers: tuple[Offer, ...]) -> Market:
+    return Market(offers)
+
+
+def _offer(pool: Pool) -> Offer:
+    spec, allowed = pool.spec, pool.spec.allowed_namespaces
+    can_grow = spec.growth is not None and spec.growth.max_nodes > len(pool.nodes)
+    largest = max((node.gpus for node in pool.nodes), default=0)
+    if not pool.nodes and can_grow and pool.accelerator is not None:
+        largest = min(pool.accelerator.scale_up_domain, _LARGEST_NODE_GPUS)
+    return Offer(
+        name=pool.name,
+        accelerator=pool.accelerator,
+        accelerator_problem=pool.accelerator_problem,
+        node_gpus=largest,
+        can_grow=can_grow,
+        countries=frozenset(spec.location.countries),
+        price=spec.price.money if spec.price else None,
+        node_cache=spec.node_cache is not None,
+        images=tuple(Image(each.engine, each.version, each.image) for each in spec.engine_images),
+        allowed_from=allowed.from_,
+        allowed_labels=_labels(allowed),
+    )
+
+
+def _labels(allowed: AllowedNamespaces) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(allowed.selector.match_labels.items())) if allowed.selector else ()
+
+
+def admits(offer: Offer, labels: frozenset[tuple[str, str]]) -> bool:
+    """True where the pool's owners let a namespace with these labels in; a selector without labels admits nobody."""
+    match offer.allowed_from:
+        case NamespacesFrom.ALL:
+            return True
+        case NamespacesFrom.SELECTOR:
+            return bool(offer.allowed_labels) and labels.issuperset(offer.allowed_labels)
+        case NamespacesFrom.SAME:
+            return False
+
+
+def inside_borders(countries: frozenset[str], jurisdictions: tuple[str, ...]) -> bool:
+    """True where every country lies inside the union of the jurisdictions; no country stated lies in none."""
+    return not jurisdictions or contains(jurisdictions, countries)
+
+
+def refuse_pool(offer: Offer, wants: Requirements) -> Rejection | None:
+    """Why no checkpoint of the deployment may run in this pool, or None."""
+    if wants.pools and offer.name not in wants.pools:
+        listed = ", ".join(wants.pools)
+        return _refusal(offer, RejectionReason.NOT_PREFERRED, f"`spec.placement.pools` lists only {listed}")
+    return _refuse_consent(offer, wants) or _refuse_borders(offer, wants) or _refuse_equipment(offer, wants)
+
+
+def _refuse_consent(offer: Offer, wants: Requirements) -> Rejection | None:
+    if admits(offer, wants.namespace_labels):
+        return None
+    if offer.allowed_from is NamespacesFrom.SAME:
+        why = "the pool admits only its own namespace and, being cluster-wide, has none"
+        cure = "would work: `allowedNamespaces: {from: All}` or a selector on the pool"
+    else:
+        wanted = ", ".join(f"{key}={value}" for key, value in offer.allowed_labels) or "labels that it does not name"
+        why = f"the pool admits only namespaces labelled {wanted}"
+        cure = "would work: that label on the namespace, set by the cluster's admins"
+    message = f"namespace '{wants.namespace}' may not use it: {why}; {cure}"
+    return _refusal(offer, RejectionReason.NAMESPACE_NOT_ALLOWED, message)
+
+
+def _refuse_borders(offer: Offer, wants: Requirements) -> Rejection | None:
+    if inside_borders(offer.countries, wants.jurisdictions):
+        return None
+    stands = ", ".join(sorted(offer.countries))
+    where = f"its countries are {stands}" if stands else "it states no country, and that lies inside no border"
+    inside = ", ".join(wants.jurisdictions)
+    message = f"all of its countries must lie inside {inside}; {where}"
+    if not stands:
+        message += "; would work: the true `spec.location.countries` on the pool"
+    return _refusal(offer, RejectionReason.JURISDICTION, message)
+
+
+def _refuse_equipment(offer: Offer, wants: Requirements) -> Rejection | None:
+    if wants.ceiling is not None and offer.price is None:
+        message = f"the ceiling is {wants.ceiling}/h and the pool states no price; would work: `spec.price` on the pool"
+        return _refusal(offer, RejectionReason.PRICE_UNKNOWN, message)
+    if wants.ceiling is not None and offer.price is not None and offer.price.currency != wants.ceiling.currency:
+        message = (
+            f"its price is in {offer.price.currency}, the ceiling in {wants.ceiling.currency}, and they cannot be"
+            f" compared; would work: a ceiling in {offer.price.currency}"
+        )
+        return _refusal(offer, RejectionReason.PRICE_CEILING, message)
+    if offer.accelerator is None:
+        problem = offer.accelerator_problem or "nothing tells its GPU type; set `spec.accelerator` on the pool"
+        return _refusal(offer, RejectionReason.NO_ACCELERATOR, problem)
+    if offer.node_gpus == 0:
+        message = "it has no node with GPUs and cannot grow; would work: nodes that its `nodeSelector` selects"
+        return _refusal(offer, RejectionReason.NO_NODES, message)
+    if wants.needs_node_cache and not offer.node_cache:
+        message = (
+            "the weights are wanted in a cache on the node and the pool has none; would work: `spec.nodeCache` on the"
+            " pool, or `weights.cache: Volume`"
+        )
+        return _refusal(offer, RejectionReason.NODE_CACHE, message)
+    return None
+
+
+def _refusal(offer: Offer, reason: RejectionReason, message: str) -> Rejection:
+    return Rejection(reason=reason, message=message, pool=offer.name)

@@ -1,0 +1,283 @@
+"""`penstock operator`, assembled: sources of events, the queue, the workers, the Lease, health; one TaskGroup.
+
+Any number of replicas run this; all of them watch, the one that leads works. Losing the Lease ends the process.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from penstock.cluster.client import Client
+from penstock.cluster.events import EventRecorder
+from penstock.cluster.informer import Informer
+from penstock.cluster.lease import LeaseElection
+from penstock.cluster.sweep import Sweep
+from penstock.errors import PenstockError
+from penstock.front import Front, run_front
+from penstock.health import Health, serve_health, watch_loop
+from penstock.hub.client import Hub
+from penstock.metrics import Metrics
+from penstock.reconcilers.facts import FactsBook, FactsReconciler
+from penstock.reconcilers.inferencepool import InferencePoolReconciler
+from penstock.reconcilers.keys import PLACEMENT, Key, Subject
+from penstock.reconcilers.modeldeployment import ModelDeploymentReconciler
+from penstock.reconcilers.placement import PlacementReconciler
+from penstock.reconcilers.unsupported import UnsupportedReconciler
+from penstock.reconcilers.world import World
+from penstock.sources import OTHER_KINDS, OwnKinds, informers, new_world, own_kinds
+from penstock.workqueue.backoff import Backoff
+from penstock.workqueue.clock import Clock
+from penstock.workqueue.queue import WorkQueue
+from penstock.workqueue.workers import Result, Workers
+
+__all__ = ["LostLease", "Operator", "OperatorSettings", "Surroundings", "run_operator"]
+
+_log = logging.getLogger(__name__)
+
+_QUEUE_NAME = "penstock"
+_LEASE_NAME = "penstock-operator"
+_SILENT_WATCH_SECONDS = 180.0
+
+
+class LostLease(PenstockError):
+    """Another replica leads now; this process ends and starts anew as a standby."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings:
+    """What the command line says."""
+
+    namespace: str
+    identity: str
+    kubeconfig: str | None = None
+    workers: int = 32
+    host: str = "0.0.0.0"  # noqa: S104 - probes come from the node
+    port: int = 8080
+    leader_elect: bool = True
+    hub_url: str = "https://huggingface.co"
+    hub_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Time, chance and metrics, given from outside."""
+
+    clock: Clock
+    random: Random
+    metrics: Metrics
+
+
+async def run_operator(settings: OperatorSettings, surroundings: Surroundings, stop: asyncio.Event) -> None:
+    """Run until `stop`; raises `LostLease` or what broke first."""
+    client = await Client.connect(kubeconfig=settings.kubeconfig, connections=settings.workers + 32)
+    client.observe = RequestMetrics(surroundings.metrics).answered
+    async with client:
+        operator = Operator.build(settings, surroundings, client, stop)
+        try:
+            await operator.run()
+        finally:
+            await operator.election.release()
+
+
+@dataclass(slots=True)
+class Router:
+    """Hands a key to the reconciler of its subject."""
+
+    handlers: dict[Subject, Callable[[Key], Awaitable[Result]]]
+
+    @classmethod
+    def build(
+        cls,
+        settings: OperatorSettings,
+        surroundings: Surroundings,
+        client: Client,
+        world: World,
+        events: EventRecorder,
+    ) -> "Router":
+        """One reconciler per subject."""
+        clock, metrics = surroundings.clock, surroundings.metrics
+        book = FactsBook(hub_enabled=settings.hub_enabled)
+        types = {kind.plural: kind for kind in OTHER_KINDS}
+        deployments = ModelDeploymentReconciler(world, client, events, clock, settings.namespace)
+        facts = FactsReconciler(book, Hub(base_url=settings.hub_url), client, settings.namespace, world.facts_known)
+        placement = PlacementReconciler(world, book, clock, metrics)
+        return cls(
+            {
+                Subject.MODEL_DEPLOYMENT: deployments.reconcile,
+                Subject.INFERENCE_POOL: InferencePoolReconciler(world, client, clock, metrics).reconcile,
+                Subject.PLACEMENT: lambda _key: placement.reconcile(),
+                Subject.MODEL_FACTS: facts.reconcile,
+                Subject.UNSUPPORTED: UnsupportedReconciler(world, client, clock, types).reconcile,
+            }
+        )
+
+    async def reconcile(self, key: Key) -> Result:
+        """One pass over one key."""
+        return await self.handlers[key.subject](key)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """The queue's figures into Prometheus."""
+
+    metrics: Metrics
+
+    def added(self, depth: int) -> None:
+        """A key was added."""
+        self.metrics.adds.labels(name=_QUEUE_NAME).inc()
+        self.metrics.depth.labels(name=_QUEUE_NAME).set(depth)
+
+    def taken(self, waited_seconds: float, depth: int) -> None:
+        """A worker took a key."""
+        self.metrics.queue_seconds.labels(name=_QUEUE_NAME).observe(waited_seconds)
+        self.metrics.depth.labels(name=_QUEUE_NAME).set(depth)
+
+    def retried(self) -> None:
+        """A key comes back after a failure."""
+        self.metrics.retries.labels(name=_QUEUE_NAME).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkMetrics:
+    """The workers' figures into Prometheus."""
+
+    metrics: Metrics
+
+    def worked(self, key: Hashable, result: str, seconds: float) -> None:
+        """A pass over a key ended."""
+        controller = key.subject if isinstance(key, Key) else "unknown"
+        self.metrics.work_seconds.labels(name=_QUEUE_NAME).observe(seconds)
+        self.metrics.reconciles.labels(controller=controller, result=result).inc()
+        self.metrics.reconcile_seconds.labels(controller=controller).observe(seconds)
+        if result == "error":
+            self.metrics.reconcile_errors.labels(controller=controller).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMetrics:
+    """The client's figures into Prometheus."""
+
+    metrics: Metrics
+
+    def answered(self, method: str, status: int) -> None:
+        """The API server answered."""
+        self.metrics.requests.labels(method=method, code=str(status)).inc()
+
+
+@dataclass(slots=True)
+class Operator:
+    """One replica: what was assembled, and the tasks that run it."""
+
+    settings: OperatorSettings
+    surroundings: Surroundings
+    client: Client
+    stop: asyncio.Event
+    queue: WorkQueue[Key]
+    world: World
+    own: OwnKinds
+    informers: tuple[Informer[Any], ...]
+    events: EventRecorder
+    election: LeaseElection
+    router: Router
+
+    @classmethod
+    def build(
+        cls, settings: OperatorSettings, surroundings: Surroundings, client: Client, stop: asyncio.Event
+    ) -> "Operator":
+        """Wire sources, stores and reconcilers; no request is made."""
+        clock, random, metrics = surroundings.clock, surroundings.random, surroundings.metrics
+        queue: WorkQueue[Key] = WorkQueue(clock=clock, backoff=Backoff(random), observer=QueueMetrics(metrics))
+        world = new_world(queue)
+        events = EventRecorder(client, clock=clock, instance=settings.identity)
+        return cls(
+            settings=settings,
+            surroundings=surroundings,
+            client=client,
+            stop=stop,
+            queue=queue,
+            world=world,
+            own=own_kinds(world, queue, client, clock),
+            informers=informers(world, client, clock, random),
+            events=events,
+            election=LeaseElection(
+                client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
+            ),
+            router=Router.build(settings, surroundings, client, world, events),
+        )
+
+    async def run(self) -> None:
+        """Sources and health at once; the workers when stores are full and this replica leads."""
+        health = Health(metrics=self.surroundings.metrics, ready=self._missing, alive=self._silent)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(
+                    serve_health(health, host=self.settings.host, port=self.settings.port, stop=self.stop)
+                ),
+                group.create_task(watch_loop(health, stop=self.stop)),
+                group.create_task(self.events.run()),
+                *(group.create_task(informer.run()) for informer in self.informers),
+                *(group.create_task(sweep.run()) for sweep in self.own.sweeps),
+                group.create_task(self._front()),
+                group.create_task(self._lead_and_work()),
+            ]
+            await self.stop.wait()
+            self.queue.close()
+            for task in tasks[2:]:
+                task.cancel()
+
+    @property
+    def _sources(self) -> tuple[Informer[Any] | Sweep[Any], ...]:
+        return (*self.informers, *self.own.sweeps)
+
+    async def _front(self) -> None:
+        front = Front(
+            server=self.client.server, session=self.client.new_session, watched=self.own.watched, stop=self.stop
+        )
+        await run_front(front, random=self.surroundings.random)
+
+    async def _lead_and_work(self) -> None:
+        await asyncio.gather(*(source.synced.wait() for source in self._sources))
+        if not self.settings.leader_elect:
+            await self._work()
+            return
+        async with asyncio.TaskGroup() as group:
+            election = group.create_task(self._elect())
+            await self.election.leading.wait()
+            _log.info("leading, term %s", self.election.generation)
+            self.surroundings.metrics.leading.labels(name=_LEASE_NAME).set(1)
+            await self._work()
+            election.cancel()
+
+    async def _elect(self) -> None:
+        """Ends only by losing the Lease."""
+        await self.election.run()
+        message = "the Lease is another's"
+        raise LostLease(message)
+
+    async def _work(self) -> None:
+        self.queue.add(PLACEMENT)
+        workers = Workers(
+            queue=self.queue,
+            reconcile=self.router.reconcile,
+            clock=self.surroundings.clock,
+            observer=WorkMetrics(self.surroundings.metrics),
+            count=self.settings.workers,
+        )
+        await workers.run()
+
+    def _missing(self) -> list[str]:
+        """Stores that are not full yet; a standby is as ready as the leader."""
+        waiting = [str(source) for source in self._sources if not source.synced.is_set()]
+        return [f"not synced: {name}" for name in waiting]
+
+    def _silent(self) -> list[str]:
+        """Watches from which nothing, not even a bookmark, came for too long."""
+        now = self.surroundings.clock.monotonic()
+        return [
+            f"silent: {informer}"
+            for informer in self.informers
+            if informer.synced.is_set() and now - informer.last_heard > _SILENT_WATCH_SECONDS
+        ]

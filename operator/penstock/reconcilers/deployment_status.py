@@ -1,0 +1,202 @@
+"""The status of a ModelDeployment, from what was seen and decided; pure.
+
+Nothing in it moves while nothing changes: what lost is kept as it was when the choice was made.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from penstock.api.conditions import Condition, ConditionStatus, merge_conditions
+from penstock.api.modeldeployment import ModelDeploymentStatus, PlanStatus, RejectedAlternative
+from penstock.api.quantities import format_size
+from penstock.api.refusals import Refusal
+from penstock.planner.explain import is_kept
+from penstock.planner.plan import Assignment, Decision, Rejection
+from penstock.reconcilers.revisions import RevisionRecord
+from penstock.reconcilers.view import View
+from penstock.render.names import DEPLOYMENT_LABEL, ROLE_LABEL
+from penstock.render.services import SERVICE_PORT
+from penstock.rollout.step import Phase, Step
+
+__all__ = ["Outcome", "build_status"]
+
+_MOST_REJECTED = 32
+_MESSAGE_LENGTH = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one pass came to; all empty: placement has not answered yet, or has no place."""
+
+    target: str = ""
+    step: Step | None = None
+    refusals: tuple[Refusal, ...] = ()
+    waits_for: Refusal | None = None
+    waits_reason: str = ""
+    look_again_seconds: float | None = None
+
+
+def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
+    """The whole status as it is to be applied."""
+    old = ModelDeploymentStatus.model_validate(view.custom.status)
+    serving = view.revisions.get(view.serving)
+    target = view.revisions.get(outcome.target)
+    status = ModelDeploymentStatus(
+        conditions=merge_conditions(old.conditions, _conditions(view, outcome, old), now),
+        observed_generation=view.custom.generation,
+        replicas=sum(workload.pods for workload in view.workloads.values()),
+        ready_replicas=sum(workload.ready for workload in view.workloads.values()),
+        selector=f"{DEPLOYMENT_LABEL}={view.custom.name},{ROLE_LABEL}=engine",
+        plan=_plan(serving, view.wanted) if serving else None,
+        next_plan=_plan(target, view.wanted) if target and target is not serving else None,
+        rejected=_rejected(view, old),
+        address=_address(view) if serving else "",
+    )
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _conditions(view: View, outcome: Outcome, old: ModelDeploymentStatus) -> tuple[Condition, ...]:
+    accepted, placed = _accepted(view, outcome), _placed(view, outcome, old)
+    available = _available(view)
+    ready = _ready((accepted, placed, available), view, outcome)
+    return tuple(
+        Condition(
+            type=kind,
+            status=verdict.status,
+            reason=verdict.reason,
+            message=verdict.message[:_MESSAGE_LENGTH],
+            observed_generation=view.custom.generation,
+        )
+        for kind, verdict in (("Accepted", accepted), ("Placed", placed), ("Available", available), ("Ready", ready))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    status: ConditionStatus
+    reason: str
+    message: str = ""
+
+
+def _accepted(view: View, outcome: Outcome) -> _Verdict:
+    if not outcome.refusals:
+        return _Verdict(ConditionStatus.TRUE, "Accepted")
+    reason = "NotSupported" if view.custom.parsed is not None and not view.custom.refusals else "Invalid"
+    if reason == "NotSupported" and view.decided is not None:
+        reason = "Invalid"
+    return _Verdict(ConditionStatus.FALSE, reason, " ".join(str(refusal) for refusal in outcome.refusals))
+
+
+def _placed(view: View, outcome: Outcome, old: ModelDeploymentStatus) -> _Verdict:
+    if outcome.refusals:
+        return _Verdict(ConditionStatus.FALSE, "NotAccepted", "The spec is refused; what serves stays as it is")
+    if view.decided is None:
+        return _Verdict(ConditionStatus.UNKNOWN, "Pending", "Placement has not answered yet")
+    decision = view.decided.decision
+    if decision.assignment is None or not view.decided.final_digest:
+        return _Verdict(ConditionStatus.FALSE, decision.reason, decision.message)
+    kept = next((condition for condition in old.conditions if condition.type == "Placed"), None)
+    if is_kept(decision) and kept is not None and kept.status is ConditionStatus.TRUE:
+        return _Verdict(kept.status, kept.reason, kept.message)
+    return _Verdict(ConditionStatus.TRUE, decision.reason, decision.message)
+
+
+def _available(view: View) -> _Verdict:
+    workload = view.workloads.get(view.serving)
+    if workload is not None and workload.ready > 0:
+        return _Verdict(ConditionStatus.TRUE, "Serving")
+    if view.wanted == 0:
+        return _Verdict(ConditionStatus.FALSE, "ScaledToZero", "`spec.replicas` is 0")
+    trouble = _trouble(view)
+    if trouble is not None:
+        return trouble
+    return _Verdict(ConditionStatus.FALSE, "NotServing", "No replica is ready")
+
+
+def _trouble(view: View) -> _Verdict | None:
+    """What the pods complain of, the worst first."""
+    for pod in sorted(view.pods, key=lambda pod: pod.name):
+        if pod.trouble:
+            return _Verdict(ConditionStatus.FALSE, pod.trouble.split(": ")[1], f"Pod {pod.name}: {pod.trouble}")
+    for workload in view.workloads.values():
+        if workload.deadline_exceeded:
+            return _Verdict(ConditionStatus.FALSE, Phase.STALLED, workload.deadline_exceeded)
+    for pod in sorted(view.pods, key=lambda pod: pod.name):
+        if pod.unschedulable and not pod.node:
+            return _Verdict(ConditionStatus.FALSE, "Unschedulable", f"Pod {pod.name}: {pod.unschedulable}")
+    if view.pods:
+        return _Verdict(ConditionStatus.FALSE, "Loading", "The engine is starting")
+    return None
+
+
+def _ready(parts: Iterable[_Verdict], view: View, outcome: Outcome) -> _Verdict:
+    if outcome.waits_for is not None:
+        return _Verdict(ConditionStatus.FALSE, outcome.waits_reason, str(outcome.waits_for))
+    for verdict in parts:
+        if verdict.status is not ConditionStatus.TRUE:
+            return _Verdict(ConditionStatus.FALSE, verdict.reason, verdict.message)
+    if outcome.step is not None and outcome.step.phase not in {Phase.SETTLED, Phase.DRAINING}:
+        trouble = _trouble(view)
+        message = outcome.step.message or (trouble.message if trouble else "")
+        return _Verdict(ConditionStatus.FALSE, outcome.step.phase, message)
+    return _Verdict(ConditionStatus.TRUE, "Ready")
+
+
+def _plan(record: RevisionRecord, replicas: int) -> PlanStatus:
+    return plan_status(record.assignment, replicas, record.revision)
+
+
+def plan_status(assignment: Assignment, replicas: int, revision: str = "") -> PlanStatus:
+    """A plan as status shows it."""
+    plan = assignment.plan
+    price = plan.price_per_replica_hour
+    return PlanStatus(
+        revision=revision,
+        pool=plan.pool,
+        accelerator=plan.accelerator,
+        engine=plan.engine,
+        engine_version=plan.engine_version,
+        precision=plan.checkpoint.precision,
+        model=plan.checkpoint.model,
+        model_revision=plan.checkpoint.revision or "",
+        tensor_parallel=plan.tensor_parallel,
+        gpus_per_replica=plan.gpus,
+        max_context_tokens=plan.max_context_tokens,
+        kv_tokens=plan.memory.kv_tokens,
+        weights_size=format_size(plan.checkpoint.weights_bytes),
+        cost_per_replica_hour=str(price) if price else "",
+        cost_per_hour=str(price * replicas) if price else "",
+    )
+
+
+def _rejected(view: View, old: ModelDeploymentStatus) -> tuple[RejectedAlternative, ...]:
+    """What lost when the choice was made; a kept choice keeps its list."""
+    if view.decided is None or (is_kept(view.decided.decision) and old.rejected):
+        return old.rejected
+    return rejected_alternatives(view.decided.decision)
+
+
+def rejected_alternatives(decision: Decision) -> tuple[RejectedAlternative, ...]:
+    """Bounded, in the planner's order."""
+    return tuple(_alternative(rejection) for rejection in _most(decision.rejections))
+
+
+def _most(rejections: Sequence[Rejection]) -> Sequence[Rejection]:
+    return rejections[:_MOST_REJECTED]
+
+
+def _alternative(rejection: Rejection) -> RejectedAlternative:
+    return RejectedAlternative(
+        pool=rejection.pool,
+        engine=rejection.engine,
+        precision=rejection.precision,
+        tensor_parallel=rejection.tensor_parallel,
+        reason=rejection.reason,
+        message=rejection.message[:512],
+    )
+
+
+def _address(view: View) -> str:
+    return f"http://{view.custom.name}.{view.custom.namespace}.svc:{SERVICE_PORT}/v1"

@@ -1,0 +1,34 @@
+"""What a worker is asked to look at: a kind and a name, never an object."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = ["PLACEMENT", "Key", "Subject"]
+
+
+class Subject(StrEnum):
+    """What a key is about; the label `controller` in metrics."""
+
+    MODEL_DEPLOYMENT = "modeldeployment"
+    INFERENCE_POOL = "inferencepool"
+    PLACEMENT = "placement"
+    MODEL_FACTS = "modelfacts"
+    UNSUPPORTED = "unsupported"
+
+
+class Key(NamedTuple):
+    """One entry of the work queue; `kind` is the plural for kinds that are not acted on."""
+
+    subject: Subject
+    namespace: str
+    name: str
+    kind: str = ""
+
+    def __str__(self) -> str:
+        """As log lines show it."""
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind or self.subject} {name}"
+
+
+PLACEMENT = Key(Subject.PLACEMENT, "", "fleet")
+"""The singleton: one writer places all deployments of the cluster."""

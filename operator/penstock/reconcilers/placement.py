@@ -1,0 +1,97 @@
+"""The one writer of placements: every pass places the whole fleet and tells those whose decision changed."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from penstock.metrics import Metrics
+from penstock.planner.explain import answers_spec, is_kept
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot
+from penstock.planner.placement import place
+from penstock.planner.plan import Decision
+from penstock.reconcilers.facts import FactsBook
+from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
+from penstock.reconcilers.tenants import build_tenant
+from penstock.reconcilers.world import Candidate, Decided, World
+from penstock.workqueue.clock import Clock
+from penstock.workqueue.workers import Result
+
+__all__ = ["PlacementReconciler"]
+
+_log = logging.getLogger(__name__)
+
+_SHARE_OF_A_CORE = 10
+_SHORTEST_DELAY_SECONDS = 0.05
+_LONGEST_DELAY_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class PlacementReconciler:
+    """Gather a frozen fleet, place it in a thread (the loop stays free), keep what was decided."""
+
+    world: World
+    book: FactsBook
+    clock: Clock
+    metrics: Metrics
+
+    async def reconcile(self) -> Result:
+        """One pass; again when the earliest fall-back timer ends."""
+        started = self.clock.monotonic()
+        fleet = self._fleet()
+        candidates = dict(self.world.tenants)
+        decisions = await asyncio.to_thread(place, fleet, self.clock.now())
+        self._keep(candidates, decisions)
+        elapsed = self.clock.monotonic() - started
+        self.metrics.placement_seconds.observe(elapsed)
+        # A burst of changes shares passes: at most a tenth of a core goes into placing.
+        self.world.placement_delay = min(
+            max(elapsed * _SHARE_OF_A_CORE, _SHORTEST_DELAY_SECONDS), _LONGEST_DELAY_SECONDS
+        )
+        timers = [decision.retry_after_seconds for decision in decisions.values() if decision.retry_after_seconds]
+        return Result(requeue_after=min(timers, default=None))
+
+    def _fleet(self) -> FleetSnapshot:
+        world = self.world
+        if world.fleet_changed:
+            world.members = membership(world.pools, tuple(world.nodes))
+            world.fleet_changed = False
+        nodes = {node.name: node for node in world.nodes}
+        pools = build_pools(world.pools, nodes, world.members, gpus_by_node(world.pods))
+        self._refresh_tenants()
+        return FleetSnapshot(pools=pools, tenants=tuple(candidate.tenant for candidate in world.tenants.values()))
+
+    def _refresh_tenants(self) -> None:
+        world = self.world
+        stale, world.stale_tenants = world.stale_tenants, set()
+        for key in stale:
+            custom = world.deployments.get(*key)
+            tenant = build_tenant(world, self.book, custom) if custom else None
+            if tenant is None or custom is None:
+                world.tenants.pop(key, None)
+                world.decisions.pop(key, None)
+            else:
+                world.tenants[key] = Candidate(tenant, custom.uid, custom.generation, custom.digest)
+
+    def _keep(self, candidates: Mapping[DeploymentKey, Candidate], decisions: Mapping[DeploymentKey, Decision]) -> None:
+        for key, candidate in candidates.items():
+            if key in decisions:
+                decision = decisions[key]
+                digest = candidate.digest if answers_spec(decision) else ""
+                self._keep_one(key, Decided(candidate.uid, candidate.generation, decision, digest))
+
+    def _keep_one(self, key: DeploymentKey, decided: Decided) -> None:
+        before = self.world.decisions.get(key)
+        if before is not None and _stands(before, decided):
+            # What was said when the choice was made (why it moved, who held the GPUs) is still to be reported.
+            decided = replace(decided, decision=before.decision)
+        if before == decided:
+            return
+        self.world.decisions[key] = decided
+        self.metrics.decisions.labels(reason=decided.decision.reason).inc()
+        self.world.look_at(*key)
+
+
+def _stands(before: Decided, after: Decided) -> bool:
+    same = before.uid == after.uid and before.decision.assignment == after.decision.assignment
+    return same and is_kept(after.decision)

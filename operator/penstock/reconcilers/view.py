@@ -1,0 +1,84 @@
+"""Everything that one pass over a ModelDeployment reads: gathered from the stores, frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.refusals import Refused
+from penstock.reconcilers.children import CHILD_KINDS
+from penstock.reconcilers.custom import Custom, wanted_replicas
+from penstock.reconcilers.revisions import ChildName, RevisionRecord
+from penstock.reconcilers.stored import Child, PodRecord, Workload
+from penstock.reconcilers.world import Decided, World
+from penstock.rollout.step import RevisionState
+
+__all__ = ["View", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One deployment, what was decided for it, and what exists of it."""
+
+    custom: Custom[ModelDeployment]
+    decided: Decided | None
+    revisions: Mapping[str, RevisionRecord]
+    workloads: Mapping[str, Workload]
+    children: Mapping[ChildName, Child]
+    pods: tuple[PodRecord, ...]
+
+    @property
+    def deployment(self) -> ModelDeployment:
+        """The parsed resource; Refused where it cannot be acted on."""
+        if self.custom.parsed is None:
+            raise Refused(self.custom.refusals)
+        return self.custom.parsed
+
+    @property
+    def serving(self) -> str:
+        """The revision that the ordinary Service selects; empty where there is none."""
+        service = self.children.get(("Service", self.custom.name))
+        return service.selected_revision if service else ""
+
+    @property
+    def exists(self) -> bool:
+        """True where anything was made for it before."""
+        return bool(self.revisions or self.workloads or self.children)
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas its users want."""
+        return wanted_replicas(self.custom.parsed.spec) if self.custom.parsed else 0
+
+    def pods_of(self, revision: str) -> tuple[PodRecord, ...]:
+        """The pods of a revision that are not gone, terminating ones too."""
+        return tuple(pod for pod in self.pods if pod.revision == revision and not pod.finished)
+
+    def state_of(self, revision: str) -> RevisionState:
+        """The revision as the roll-out reads it."""
+        record, workload = self.revisions.get(revision), self.workloads.get(revision)
+        return RevisionState(
+            name=revision,
+            number=record.number if record else 0,
+            exists=workload is not None,
+            replicas=workload.replicas if workload else 0,
+            pods=max(len(self.pods_of(revision)), workload.pods if workload else 0),
+            ready=workload.ready if workload else 0,
+            stalled=workload.deadline_exceeded if workload else "",
+        )
+
+
+def gather(world: World, custom: Custom[ModelDeployment]) -> View:
+    """No request: stores only. A decision for another life or an older spec is left out."""
+    key = (custom.namespace, custom.name)
+    decided = world.decisions.get(key)
+    fresh = decided if decided and decided.uid == custom.uid and decided.generation == custom.generation else None
+    return View(
+        custom=custom,
+        decided=fresh,
+        revisions={record.revision: record for record in world.revisions.by_owner(custom.uid)},
+        workloads={record.revision: record for record in world.workloads.by_owner(custom.uid)},
+        children={
+            (kind, child.name): child for kind in CHILD_KINDS for child in world.children[kind].by_owner(custom.uid)
+        },
+        pods=world.pods.by_index("deployment", key),
+    )

@@ -1,0 +1,200 @@
+"""What the operator knows of the cluster: the stores, the decisions, and who must look again at what.
+
+Event sources call `on_*`; nothing here talks to the API server.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.api.inferencepool import InferencePool
+from penstock.api.meta import Resource
+from penstock.api.modeldeployment import ModelDeployment
+from penstock.cluster.store import Store
+from penstock.planner.fleet import DeploymentKey, Tenant
+from penstock.planner.plan import Decision
+from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.fleet import Membership
+from penstock.reconcilers.keys import PLACEMENT, Key, Subject
+from penstock.reconcilers.revisions import RevisionRecord
+from penstock.reconcilers.stored import Child, NamespaceRecord, NodeRecord, PodRecord, QuotaRecord, Workload
+
+__all__ = ["Candidate", "Decided", "World"]
+
+
+def _deployment_of(pod: PodRecord) -> Iterable[Hashable]:
+    return ((pod.namespace, pod.deployment),) if pod.deployment else ()
+
+
+_COUNT_DELAY_SECONDS = 0.2
+
+
+def _uid_of(record: Custom[ModelDeployment]) -> Iterable[Hashable]:
+    return (record.uid,)
+
+
+def _deployment_store() -> Store[Custom[ModelDeployment]]:
+    return Store(indices={"uid": _uid_of})
+
+
+def _namespace_of(record: QuotaRecord) -> Iterable[Hashable]:
+    return (record.namespace,)
+
+
+def _quota_store() -> Store[QuotaRecord]:
+    return Store(indices={"namespace": _namespace_of})
+
+
+def _pod_store() -> Store[PodRecord]:
+    return Store(indices={"deployment": _deployment_of})
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and the life and generation of the deployment that it was made for.
+
+    `final_digest` is the digest of the spec that the assignment answers; empty where there is none or it only waits.
+    """
+
+    uid: str
+    generation: int
+    decision: Decision
+    final_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tenant, and the life and generation of the deployment that it was built from."""
+
+    tenant: Tenant
+    uid: str
+    generation: int
+    digest: str
+
+
+@dataclass(slots=True)
+class World:
+    """The stores of one operator process. `enqueue` is the work queue's `add`, `enqueue_after` its `add_after`."""
+
+    enqueue: Callable[[Key], None]
+    enqueue_after: Callable[[Key, float], None]
+    deployments: Store[Custom[ModelDeployment]] = field(default_factory=_deployment_store)
+    pools: Store[Custom[InferencePool]] = field(default_factory=Store)
+    others: dict[str, Store[Custom[Resource]]] = field(default_factory=dict)
+    revisions: Store[RevisionRecord] = field(default_factory=Store)
+    workloads: Store[Workload] = field(default_factory=Store)
+    children: dict[str, Store[Child]] = field(default_factory=dict)
+    pods: Store[PodRecord] = field(default_factory=_pod_store)
+    nodes: Store[NodeRecord] = field(default_factory=Store)
+    namespaces: Store[NamespaceRecord] = field(default_factory=Store)
+    quotas: Store[QuotaRecord] = field(default_factory=_quota_store)
+    decisions: dict[DeploymentKey, Decided] = field(default_factory=dict)
+    tenants: dict[DeploymentKey, Candidate] = field(default_factory=dict)
+    members: dict[str, Membership] = field(default_factory=dict)
+    stale_tenants: set[DeploymentKey] = field(default_factory=set)
+    placement_delay: float = 0.05
+    fleet_changed: bool = True
+
+    def look_at(self, namespace: str, name: str) -> None:
+        """Have the deployment reconciled, and its tenant built anew before the next placement."""
+        self.stale_tenants.add((namespace, name))
+        self.enqueue(Key(Subject.MODEL_DEPLOYMENT, namespace, name))
+
+    def place_soon(self) -> None:
+        """Have everything placed after a short while, so that a burst of changes costs one pass."""
+        self.enqueue_after(PLACEMENT, self.placement_delay)
+
+    def on_deployment(self, before: Custom[ModelDeployment] | None, after: Custom[ModelDeployment] | None) -> None:
+        """A ModelDeployment came, changed or went."""
+        record = after or before
+        if record is None:
+            return
+        self.look_at(record.namespace, record.name)
+        if before is None or after is None or before.generation != after.generation or before.uid != after.uid:
+            self.place_soon()
+
+    def on_pool(self, before: Custom[InferencePool] | None, after: Custom[InferencePool] | None) -> None:
+        """A pool came, changed or went: nodes may change hands, so every pool looks again."""
+        if before and after and before.generation == after.generation and before.uid == after.uid:
+            self.enqueue(Key(Subject.INFERENCE_POOL, "", after.name))
+            return
+        self.fleet_changed = True
+        self._look_at_pools()
+        self.place_soon()
+
+    def on_node(self, before: NodeRecord | None, after: NodeRecord | None) -> None:
+        """A node came, changed or went."""
+        if before and after and _same_but_version(before, after):
+            return
+        self.fleet_changed = True
+        self._look_at_pools()
+        self.place_soon()
+
+    def on_pod(self, before: PodRecord | None, after: PodRecord | None) -> None:
+        """A pod with GPUs came, changed or went."""
+        for record in {id(r): r for r in (before, after) if r}.values():
+            if record.deployment:
+                self.look_at(record.namespace, record.deployment)
+        if _holding(before) != _holding(after) or _waiting(before) != _waiting(after):
+            self._look_at_pools()
+            self.place_soon()
+
+    def on_owned(self, before: Any, after: Any) -> None:
+        """A child of a deployment came, changed or went."""
+        record = after or before
+        owner = self.deployment_by_uid(record.owner_uid)
+        if owner is not None:
+            self.look_at(owner.namespace, owner.name)
+
+    def on_revision(self, before: RevisionRecord | None, after: RevisionRecord | None) -> None:
+        """A ControllerRevision came, changed or went: the assignments that placement reads have changed."""
+        self.on_owned(before, after)
+        self.place_soon()
+
+    def on_surroundings(self, before: Any, after: Any) -> None:
+        """A namespace's labels or a quota changed: everything in it is looked at again."""
+        record = after or before
+        namespace = record.namespace or record.name
+        self.stale_tenants.update(key for key in self.tenants if key[0] == namespace)
+        self.place_soon()
+
+    def on_other(self, kind: str) -> Callable[[Custom[Resource] | None, Custom[Resource] | None], None]:
+        """What to do when a resource of a kind that is not acted on came, changed or went."""
+
+        def changed(_before: Custom[Resource] | None, after: Custom[Resource] | None) -> None:
+            if after is not None:
+                self.enqueue(Key(Subject.UNSUPPORTED, after.namespace, after.name, kind))
+
+        return changed
+
+    def facts_known(self, namespace: str, name: str) -> None:
+        """A question about a checkpoint of the deployment was answered."""
+        self.look_at(namespace, name)
+        self.place_soon()
+
+    def deployment_by_uid(self, uid: str) -> Custom[ModelDeployment] | None:
+        """The living deployment with that uid."""
+        found = self.deployments.by_index("uid", uid)
+        return found[0] if found else None
+
+    def _look_at_pools(self) -> None:
+        for pool in self.pools:
+            self.enqueue_after(Key(Subject.INFERENCE_POOL, "", pool.name), _COUNT_DELAY_SECONDS)
+
+
+def _holding(pod: PodRecord | None) -> tuple[str, tuple[tuple[str, int], ...]] | None:
+    return (pod.node, tuple(pod.gpus.items())) if pod and pod.holds_gpus else None
+
+
+def _waiting(pod: PodRecord | None) -> tuple[str, str] | None:
+    return (pod.revision, pod.unschedulable) if pod and not pod.node else None
+
+
+def _same_but_version(before: NodeRecord, after: NodeRecord) -> bool:
+    return (
+        before.uid == after.uid
+        and before.labels == after.labels
+        and before.allocatable == after.allocatable
+        and before.capacity == after.capacity
+        and (before.ready, before.schedulable, before.taints) == (after.ready, after.schedulable, after.taints)
+    )

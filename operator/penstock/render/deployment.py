@@ -1,0 +1,172 @@
+"""The Deployment of a revision: pods that run one replica each, under Pod Security *restricted*.
+
+Engine images run as root by default; they work as any user once HOME, the caches and /tmp are writable. `replicas` is
+left out: it is no part of a revision.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.api.inferencepool import InferencePoolSpec
+from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.quantities import format_bytes
+from penstock.api.references import Toleration
+from penstock.engines.contract import PORT, EngineContainer
+from penstock.planner.plan import Assignment, Plan
+from penstock.render.names import ENGINE_CONTAINER, HTTP_PORT, ROLE_LABEL, child_metadata, labels_of, pod_selector
+from penstock.render.weights import Storage
+
+__all__ = ["DeploymentRequest", "render_deployment"]
+
+_GIB = 2**30
+_USER = 65532
+_CPU_PER_GPU = 4
+_MEMORY_PER_GPU = 16 * _GIB
+_TEMPORARY_BYTES = 16 * _GIB
+_PREFERENCE = 100
+_ROLL_OUT_SLACK_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest:
+    """What the pods are made from."""
+
+    deployment: ModelDeployment
+    assignment: Assignment
+    pool: InferencePoolSpec
+    container: EngineContainer
+    storage: Storage
+
+
+def render_deployment(request: DeploymentRequest, revision: str) -> dict[str, Any]:
+    """The Deployment without `replicas`."""
+    deployment, plan = request.deployment, request.assignment.plan
+    name = f"{deployment.metadata.name}-{revision}"
+    deadline = deployment.spec.rollout.progress_deadline_seconds
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": child_metadata(deployment, name, labels_of(deployment, plan, revision)),
+        "spec": {
+            "selector": {"matchLabels": pod_selector(deployment, revision)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "progressDeadlineSeconds": deadline or request.container.startup_seconds + _ROLL_OUT_SLACK_SECONDS,
+            "revisionHistoryLimit": 1,
+            "template": {"metadata": {"labels": _pod_labels(request, revision)}, "spec": _pod(request)},
+        },
+    }
+
+
+def _pod_labels(request: DeploymentRequest, revision: str) -> dict[str, str]:
+    deployment = request.deployment
+    own = {**labels_of(deployment, request.assignment.plan, revision), ROLE_LABEL: "engine"}
+    return {**deployment.spec.pod.labels, **own}
+
+
+def _pod(request: DeploymentRequest) -> dict[str, Any]:
+    deployment, container = request.deployment, request.container
+    pod: dict[str, Any] = {
+        "affinity": {"nodeAffinity": _affinity(request)},
+        "automountServiceAccountToken": False,
+        "containers": [_engine(request)],
+        # A Service called vllm would otherwise set VLLM_PORT, which the engine reads.
+        "enableServiceLinks": False,
+        "nodeSelector": dict(request.pool.node_selector),
+        "securityContext": {
+            "fsGroup": _USER,
+            "runAsGroup": _USER,
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationGracePeriodSeconds": container.drain.grace_seconds,
+        "tolerations": list(_tolerations(request)),
+        "volumes": [
+            *request.storage.volumes,
+            {"name": "tmp", "emptyDir": {"sizeLimit": format_bytes(_TEMPORARY_BYTES)}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": format_bytes(container.shared_memory_bytes)}},
+        ],
+    }
+    if not pod["affinity"]["nodeAffinity"]:
+        del pod["affinity"]
+    if deployment.spec.pod.priority_class_name is not None:
+        pod["priorityClassName"] = deployment.spec.pod.priority_class_name
+    if request.pool.image_pull_secret_names:
+        pod["imagePullSecrets"] = [{"name": name} for name in request.pool.image_pull_secret_names]
+    return pod
+
+
+def _affinity(request: DeploymentRequest) -> dict[str, Any]:
+    """The planned nodes as a preference: small replicas must not scatter over nodes that a TP8 needs."""
+    nodes = sorted(set(request.assignment.nodes))
+    if not nodes:
+        return {}
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}
+    preference = {"preference": {"matchExpressions": [expression]}, "weight": _PREFERENCE}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}
+
+
+def _engine(request: DeploymentRequest) -> dict[str, Any]:
+    container, storage = request.container, request.storage
+    return {
+        "name": ENGINE_CONTAINER,
+        "image": container.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(container.command),
+        "args": list(container.args),
+        "env": list(_environment(request)),
+        "ports": [{"name": HTTP_PORT, "containerPort": PORT, "protocol": "TCP"}],
+        "resources": _resources(request),
+        "startupProbe": dict(container.startup_probe),
+        "readinessProbe": dict(container.readiness_probe),
+        "livenessProbe": dict(container.liveness_probe),
+        "lifecycle": {"preStop": {"sleep": {"seconds": container.drain.pre_stop_seconds}}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [
+            *storage.mounts,
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - the pod's own memory
+        ],
+    }
+
+
+def _environment(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
+    yield {"name": "HOME", "value": "/tmp"}  # noqa: S108 - the one place that any user may write to
+    yield {"name": "XDG_CACHE_HOME", "value": "/cache/xdg"}
+    yield {"name": "TRITON_CACHE_DIR", "value": "/cache/triton"}
+    yield from (dict(variable) for variable in request.storage.environment)
+    yield from (dict(variable) for variable in request.container.environment)
+    for variable in request.deployment.spec.pod.environment:
+        yield {"name": variable.name, "value": variable.value}
+
+
+def _resources(request: DeploymentRequest) -> dict[str, Any]:
+    plan, overrides = request.assignment.plan, request.deployment.spec.pod
+    cpu = overrides.cpu or str(_CPU_PER_GPU * plan.gpus)
+    memory = overrides.memory or format_bytes(_memory(plan, request.container))
+    requests = {"cpu": cpu, "memory": memory, plan.gpu_resource: str(plan.gpus)}
+    if request.storage.scratch_bytes:
+        requests["ephemeral-storage"] = format_bytes(request.storage.scratch_bytes + _TEMPORARY_BYTES)
+    return {"limits": {"memory": memory, plan.gpu_resource: str(plan.gpus)}, "requests": requests}
+
+
+def _memory(plan: Plan, container: EngineContainer) -> int:
+    """Host memory: a share per GPU, and /dev/shm, which counts against the limit."""
+    return _MEMORY_PER_GPU * plan.gpus + container.shared_memory_bytes
+
+
+def _tolerations(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
+    """The GPU taint whatever its value (it differs by provider), then the pool's and the user's."""
+    yield {"key": request.assignment.plan.gpu_resource, "operator": "Exists"}
+    for toleration in (*request.pool.tolerations, *request.deployment.spec.pod.tolerations):
+        yield _toleration(toleration)
+
+
+def _toleration(toleration: Toleration) -> dict[str, Any]:
+    content = {"key": toleration.key, "value": toleration.value, "effect": toleration.effect}
+    return {"operator": toleration.operator, **{key: value for key, value in content.items() if value}}

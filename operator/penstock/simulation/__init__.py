@@ -1,0 +1,1 @@
+"""Simulated engines and nodes, for tests and the demo; held to the real ones by what they refuse."""

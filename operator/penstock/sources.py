@@ -1,0 +1,150 @@
+"""Where events come from: an informer per watched kind, kopf and a sweep for our own; all of them fill the world."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+from penstock.api.inferencepool import InferencePool
+from penstock.api.meta import Resource
+from penstock.api.modeldeployment import ModelDeployment
+from penstock.cluster.client import Client
+from penstock.cluster.informer import Informer
+from penstock.cluster.resources import (
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    INFERENCE_POOLS,
+    MODEL_DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    OWN_KINDS,
+    PODS,
+    RESOURCE_QUOTAS,
+    ResourceType,
+)
+from penstock.cluster.store import Store
+from penstock.cluster.sweep import Sweep
+from penstock.front import Watched
+from penstock.reconcilers.children import CHILD_KINDS
+from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.keys import Key, Subject
+from penstock.reconcilers.revisions import slim_revision
+from penstock.reconcilers.stored import slim_child, slim_namespace, slim_node, slim_pod, slim_quota, slim_workload
+from penstock.reconcilers.world import World
+from penstock.workqueue.clock import Clock
+from penstock.workqueue.queue import WorkQueue
+
+__all__ = ["OTHER_KINDS", "OwnKinds", "informers", "new_world", "own_kinds"]
+
+_MANAGED = "app.kubernetes.io/managed-by=penstock"
+
+OTHER_KINDS = tuple(kind for kind in OWN_KINDS if kind not in {INFERENCE_POOLS, MODEL_DEPLOYMENTS})
+"""Our kinds that are not acted on yet."""
+
+_WATCHED_BY_US = tuple(CHILD_KINDS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKinds:
+    """Our own kinds: what kopf hands on, and the sweeps beside it."""
+
+    watched: tuple[Watched, ...]
+    sweeps: tuple[Sweep[Any], ...]
+
+
+def new_world(queue: WorkQueue[Key]) -> World:
+    """Empty stores that enqueue into `queue`."""
+    return World(
+        enqueue=queue.add,
+        enqueue_after=queue.add_after,
+        others={kind.plural: Store() for kind in OTHER_KINDS},
+        children={name: Store() for name in CHILD_KINDS},
+    )
+
+
+def informers(world: World, client: Client, clock: Clock, random: Random) -> tuple[Informer[Any], ...]:
+    """One per watched kind; of children only those that we manage, of pods those that ask for GPUs."""
+    make = partial(Informer, client=client, clock=clock, random=random)
+    surroundings = (
+        make(kind=NODES, slim=slim_node, store=world.nodes, changed=world.on_node),
+        make(kind=PODS, slim=slim_pod, store=world.pods, changed=world.on_pod),
+        make(kind=NAMESPACES, slim=slim_namespace, store=world.namespaces, changed=world.on_surroundings),
+        make(kind=RESOURCE_QUOTAS, slim=slim_quota, store=world.quotas, changed=world.on_surroundings),
+    )
+    owned = partial(make, labels=_MANAGED)
+    children = tuple(
+        owned(kind=kind, slim=slim_child, store=world.children[kind.kind], changed=world.on_owned)
+        for kind in _WATCHED_BY_US
+    )
+    return (
+        *surroundings,
+        owned(kind=DEPLOYMENTS, slim=slim_workload, store=world.workloads, changed=world.on_owned),
+        owned(kind=CONTROLLER_REVISIONS, slim=slim_revision, store=world.revisions, changed=world.on_revision),
+        *children,
+    )
+
+
+def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock) -> OwnKinds:
+    """The eight kinds of `penstock.dev`, each with its store and what happens on a change."""
+    feeds = [
+        _Feed(MODEL_DEPLOYMENTS, ModelDeployment, world.deployments, world.on_deployment, Subject.MODEL_DEPLOYMENT),
+        _Feed(INFERENCE_POOLS, InferencePool, world.pools, world.on_pool, Subject.INFERENCE_POOL),
+        *(
+            _Feed(kind, Resource, world.others[kind.plural], world.on_other(kind.plural), Subject.UNSUPPORTED)
+            for kind in OTHER_KINDS
+        ),
+    ]
+    return OwnKinds(
+        watched=tuple(Watched(feed.kind, feed.seen, feed.gone) for feed in feeds),
+        sweeps=tuple(
+            Sweep(
+                client=client,
+                kind=feed.kind,
+                store=feed.store,
+                seen=feed.seen,
+                gone=feed.lost,
+                visit=partial(_visit, queue, feed),
+                clock=clock,
+            )
+            for feed in feeds
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """Puts what a source reports of one kind into its store and tells the world what changed."""
+
+    kind: ResourceType
+    model: type[Resource]
+    store: Store[Any]
+    changed: Callable[[Any, Any], None]
+    subject: Subject
+
+    def seen(self, live: dict[str, Any]) -> None:
+        """An object as it is now; one that is held already costs nothing."""
+        metadata = live["metadata"]
+        before = self.store.get(metadata.get("namespace", ""), metadata["name"])
+        if before is not None and before.resource_version == metadata["resourceVersion"]:
+            return
+        record = Custom.of({**live, "apiVersion": self.kind.api_version, "kind": self.kind.kind}, self.model)
+        if self.store.put(record):
+            self.changed(before, record)
+
+    def gone(self, live: dict[str, Any]) -> None:
+        """An object that is no more; another life under the same name stays."""
+        metadata = live["metadata"]
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        before = self.store.get(namespace, name)
+        if before is not None and self.store.remove(namespace, name, metadata["uid"]):
+            self.changed(before, None)
+
+    def lost(self, record: Any) -> None:
+        """A ghost that the sweep dropped."""
+        self.changed(record, None)
+
+
+def _visit(queue: WorkQueue[Key], feed: _Feed, record: Any) -> None:
+    kind = feed.kind.plural if feed.subject is Subject.UNSUPPORTED else ""
+    queue.add(Key(feed.subject, record.namespace, record.name, kind), slow=True)

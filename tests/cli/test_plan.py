@@ -1,0 +1,172 @@
+"""`penstock plan` on files: what it prints, its exit codes, and that every refusal is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from penstock.cli.plan import plan
+from penstock.hub.client import Hub, HubAnswer, HubQuestion
+
+POOL: dict[str, Any] = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "InferencePool",
+    "metadata": {"name": "h100"},
+    "spec": {
+        "nodeSelector": {"pool": "h100"},
+        "accelerator": "H100-SXM-80GB",
+        "location": {"countries": ["DE"]},
+        "price": {"perGPUHour": "2.50"},
+    },
+}
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "ModelDeployment",
+    "metadata": {"name": "chat", "namespace": "team"},
+    "spec": {"model": "Qwen/Qwen3-8B"},
+}
+NODE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "one", "labels": {"pool": "h100"}},
+    "status": {
+        "capacity": {"nvidia.com/gpu": "8"},
+        "allocatable": {"nvidia.com/gpu": "8"},
+        "conditions": [{"type": "Ready", "status": "True"}],
+    },
+}
+
+
+def changed(document: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {**document, "spec": {**document["spec"], **spec}}
+
+
+def run(folder: Path, *documents: Any, options: tuple[str, ...] = ()) -> Result:
+    file = folder / "fleet.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    return CliRunner().invoke(plan, ["-f", str(file), *options])
+
+
+def test_people_read_where_it_goes_and_what_lost(tmp_path: Path) -> None:
+    other = {**changed(POOL, price={"perGPUHour": "4.00"}), "metadata": {"name": "other"}}
+    result = run(tmp_path, POOL, {**other, "spec": {**other["spec"], "nodeSelector": {"pool": "other"}}}, DEPLOYMENT)
+    assert result.exit_code == 0, result.output
+    assert (
+        "team/chat: Placed: 1 replica in pool h100, each vLLM BF16 on 1 x H100-SXM-80GB at 2.50 USD/h" in result.output
+    )
+    assert "memory per GPU: weights 15.3 GiB" in result.output
+    assert "not other vLLM BF16 TP1: CostsMore: 4.00 USD/h per replica, 1.50 USD/h more than h100" in result.output
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_programs_read_the_same(tmp_path: Path, form: str) -> None:
+    result = run(tmp_path, POOL, changed(DEPLOYMENT, replicas=2), options=("-o", form))
+    content = json.loads(result.output) if form == "json" else yaml.safe_load(result.output)
+    (one,) = content["deployments"]
+    assert one["placed"] is True
+    assert one["plan"]["pool"] == "h100"
+    assert one["plan"]["pricePerHour"] == "5.00 USD"
+    assert one["plan"]["kvTokens"] >= one["plan"]["maxContextTokens"]
+    memory = one["plan"]["memoryPerGPU"]
+    taken = memory["weights"] + memory["activations"] + memory["overhead"] + memory["kvCache"]
+    assert taken <= memory["total"] * memory["utilizationPercent"] / 100
+    assert one["nodes"] == ["h100-assumed-0", "h100-assumed-0"]
+
+
+def test_what_fits_nowhere_is_exit_code_1(tmp_path: Path) -> None:
+    result = run(tmp_path, POOL, changed(DEPLOYMENT, placement={"jurisdictions": ["US"]}))
+    assert result.exit_code == 1
+    assert "all of its countries must lie inside US; its countries are DE" in result.output
+
+
+def test_missing_replicas_are_exit_code_1(tmp_path: Path) -> None:
+    assert run(tmp_path, POOL, changed(DEPLOYMENT, replicas=9)).exit_code == 1
+    assert run(tmp_path, POOL, changed(DEPLOYMENT, replicas=9), options=("--nodes-per-pool", "2")).exit_code == 0
+
+
+def test_nodes_of_the_files_count_instead_of_assumed_ones(tmp_path: Path) -> None:
+    busy = {**NODE, "metadata": {**NODE["metadata"], "name": "down"}, "status": {**NODE["status"], "conditions": []}}
+    listed = {"apiVersion": "v1", "kind": "NodeList", "items": [NODE, busy]}
+    result = run(tmp_path, POOL, listed, changed(DEPLOYMENT, replicas=9), options=("-o", "json"))
+    assert json.loads(result.output)["deployments"][0]["nodes"] == ["one"] * 8
+    assert result.exit_code == 1
+
+
+def test_a_namespace_of_the_files_opens_a_pool_that_selects_it(tmp_path: Path) -> None:
+    allowed = {"from": "Selector", "selector": {"matchLabels": {"tier": "gold"}}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {"tier": "gold"}}}
+    closed = changed(POOL, allowedNamespaces=allowed)
+    assert run(tmp_path, closed, DEPLOYMENT).exit_code == 1
+    assert run(tmp_path, closed, namespace, DEPLOYMENT).exit_code == 0
+
+
+def test_an_accelerator_may_be_named_or_told_by_the_node_selector(tmp_path: Path) -> None:
+    unnamed = {**POOL, "spec": {key: value for key, value in POOL["spec"].items() if key != "accelerator"}}
+    nameless = run(tmp_path, unnamed, DEPLOYMENT)
+    assert nameless.exit_code == 1
+    assert "spec.accelerator" in nameless.output
+    assert run(tmp_path, unnamed, DEPLOYMENT, options=("--accelerator", "h100=H100-SXM-80GB")).exit_code == 0
+    told = changed(unnamed, nodeSelector={"cloud.google.com/gke-accelerator": "nvidia-b200"})
+    assert "B200" in run(tmp_path, told, DEPLOYMENT).output
+
+
+BAD: dict[str, tuple[list[Any], str]] = {
+    "a misspelt field": ([POOL, changed(DEPLOYMENT, replica=2)], "replica"),
+    "a wrong type": ([POOL, changed(DEPLOYMENT, replicas="two")], "replicas"),
+    "an accelerator that nobody knows": ([changed(POOL, accelerator="H1000"), DEPLOYMENT], "H1000"),
+    "no deployment": ([POOL], "no ModelDeployment"),
+    "no pool": ([DEPLOYMENT], "no InferencePool"),
+    "the same deployment twice": ([POOL, DEPLOYMENT, DEPLOYMENT], "there twice"),
+    "a field that is not acted on": (
+        [POOL, DEPLOYMENT, {**changed(DEPLOYMENT, disaggregation={"mode": "Required"}), "metadata": {"name": "x"}}],
+        "spec.disaggregation.mode",
+    ),
+    "text": ([POOL, "hello"], "must be an object"),
+}
+
+
+@pytest.mark.parametrize(("documents", "says"), BAD.values(), ids=BAD)
+def test_bad_input_is_exit_code_2_and_told(tmp_path: Path, documents: list[Any], says: str) -> None:
+    result = run(tmp_path, *documents)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+
+
+def test_what_is_not_acted_on_yet_leaves_the_rest_planned(tmp_path: Path) -> None:
+    documents, _ = BAD["a field that is not acted on"]
+    assert "team/chat: Placed" in run(tmp_path, *documents).stdout
+
+
+def test_broken_yaml_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text("a: [")
+    result = CliRunner().invoke(plan, ["-f", str(file)])
+    assert result.exit_code == 2
+    assert "cannot be read as YAML" in result.stderr
+
+
+def test_a_model_that_is_unknown_is_not_asked_for_unless_wanted(tmp_path: Path) -> None:
+    result = run(tmp_path, POOL, changed(DEPLOYMENT, model="nobody/knows-it"))
+    assert result.exit_code == 1
+    assert "ModelUnknown" in result.output
+
+
+def test_the_hub_answers_for_an_unknown_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((Path(__file__).parent / "qwen3-8b-config.json").read_text())
+
+    async def facts(_hub: Hub, question: HubQuestion) -> HubAnswer:
+        assert question == HubQuestion("nobody/knows-it", token="secret")
+        return HubAnswer(config=config, weights_bytes=16_381_470_720, resolved_revision="abc")
+
+    monkeypatch.setattr(Hub, "facts", facts)
+    result = run(
+        tmp_path,
+        POOL,
+        changed(DEPLOYMENT, model="nobody/knows-it"),
+        options=("--hub", "--token", "secret", "-o", "json"),
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["deployments"][0]["plan"]["revision"] == "abc"

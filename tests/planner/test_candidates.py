@@ -1,0 +1,252 @@
+"""Which checkpoint, engine and size each pool gets, in which order, and what every filter says."""
+
+from typing import Any
+
+import pytest
+
+from builders.fleet import CHECKPOINTS, facts, nodes, pool, tenant, variants
+from penstock.api.formats import Precision
+from penstock.planner.candidates import Shortlist, enumerate_candidates
+from penstock.planner.fleet import Pool, Tenant
+from penstock.planner.offers import market_of
+from penstock.planner.plan import Plan, RejectionReason
+from penstock.planner.requirements import requirements_of
+
+ALL = variants(Precision.FP8, Precision.NVFP4, Precision.INT4)
+
+
+def shortlist(asked: Tenant, *pools: Pool) -> Shortlist:
+    return enumerate_candidates(requirements_of(asked), market_of(pools))
+
+
+def best(asked: Tenant, *pools: Pool) -> Plan:
+    return shortlist(asked, *pools).candidates[0].plan
+
+
+PRECISIONS: dict[str, tuple[str, list[dict[str, str]], Precision]] = {
+    "NVFP4 on Blackwell where a variant exists": ("B200-SXM-180GB", ALL, Precision.NVFP4),
+    "FP8 on Blackwell without one": ("B200-SXM-180GB", variants(Precision.FP8), Precision.FP8),
+    "FP8 on Hopper": ("H100-SXM-80GB", ALL, Precision.FP8),
+    "FP8 on MI300X": ("MI300X", ALL, Precision.FP8),
+    "the published BF16 on A100, whose FP8 is no faster": ("A100-SXM-80GB", ALL, Precision.BF16),
+    "the published BF16 where there is no variant": ("H100-SXM-80GB", [], Precision.BF16),
+    "BF16 rather than INT4": ("H100-SXM-80GB", variants(Precision.INT4), Precision.BF16),
+}
+
+
+@pytest.mark.parametrize(("accelerator", "listed", "want"), PRECISIONS.values(), ids=PRECISIONS)
+def test_precision_by_accelerator(accelerator: str, listed: list[dict[str, str]], want: Precision) -> None:
+    plan = best(tenant(spec={"model": "org/large", "variants": listed}), pool("p", accelerator=accelerator))
+    assert plan.checkpoint.precision is want
+
+
+TO_FIT: dict[str, tuple[list[dict[str, str]], int, Precision]] = {
+    "weight-only FP8 where BF16 is too large": (variants(Precision.FP8), 2, Precision.FP8),
+    "INT4 where BF16 is too large": (variants(Precision.INT4), 1, Precision.INT4),
+    "INT4 where FP8 has no KV room for a batch": (variants(Precision.FP8, Precision.INT4), 1, Precision.INT4),
+}
+
+
+@pytest.mark.parametrize(("listed", "gpus", "want"), TO_FIT.values(), ids=TO_FIT)
+def test_smaller_formats_only_to_fit(listed: list[dict[str, str]], gpus: int, want: Precision) -> None:
+    a100 = pool("p", accelerator="A100-SXM-80GB", on=nodes("p", 1, gpus=gpus))
+    assert best(tenant(spec={"model": "org/large", "variants": listed}), a100).checkpoint.precision is want
+
+
+def test_a_published_mxfp4_runs_weight_only_rather_than_a_conversion() -> None:
+    known = {"org/oss": facts("org/oss", 20, Precision.MXFP4), "org/oss-bf16": facts("org/oss-bf16", 20)}
+    asked = tenant(spec={"model": "org/oss", "variants": [{"precision": "BF16", "model": "org/oss-bf16"}]}, facts=known)
+    assert best(asked, pool("p", accelerator="H100-SXM-80GB")).checkpoint.precision is Precision.MXFP4
+
+
+def test_the_fewest_gpus_that_hold_a_batch() -> None:
+    found = shortlist(tenant(spec={"model": "org/large-fp8"}), pool("p"))
+    assert found.candidates[0].plan.tensor_parallel == 2
+    cramped = next(each for each in found.rejections if each.tensor_parallel == 1)
+    assert cramped.reason is RejectionReason.NOT_PREFERRED
+    assert "less than a batch" in cramped.message
+
+
+def test_a_model_of_few_requests_needs_no_room_for_more() -> None:
+    asked = tenant(spec={"model": "org/large-fp8", "workload": {"concurrency": 2}})
+    assert best(asked, pool("p")).tensor_parallel == 1
+
+
+def test_a_ceiling_takes_the_cramped_size_where_the_roomy_one_is_too_dear() -> None:
+    placement = {"maxPricePerReplicaHour": {"amount": "2.00"}}
+    asked = tenant(spec={"model": "org/large-fp8", "placement": placement})
+    assert best(asked, pool("p", price="2.00")).tensor_parallel == 1
+
+
+def test_the_cheapest_replica_first_and_unpriced_pools_last() -> None:
+    found = shortlist(
+        tenant(), pool("dear", price="3.00"), pool("cheap", price="1.00"), pool("free", price=None), pool("mid")
+    )
+    assert [each.plan.pool for each in found.candidates] == ["cheap", "mid", "dear", "free"]
+
+
+def test_preferred_pools_in_their_order_whatever_they_cost() -> None:
+    asked = tenant(spec={"placement": {"pools": ["dear", "absent", "cheap"]}})
+    found = shortlist(asked, pool("cheap", price="1.00"), pool("dear", price="3.00"), pool("other"))
+    assert [each.plan.pool for each in found.candidates] == ["dear", "cheap"]
+    lost = {each.pool: each for each in found.rejections}
+    assert lost["absent"].reason is RejectionReason.POOL_NOT_FOUND
+    assert "cheap, dear, other" in lost["absent"].message
+    assert lost["other"].reason is RejectionReason.NOT_PREFERRED
+
+
+def test_the_pool_decides_on_image_and_version() -> None:
+    image = {"engine": "vLLM", "image": "registry.example/vllm:ours", "version": "0.21.3"}
+    plan = best(tenant(), pool("p", engineImages=[image]))
+    assert (plan.image, plan.engine_version) == ("registry.example/vllm:ours", "0.21.3")
+
+
+REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]] = {
+    "a namespace that the pool does not admit": (
+        {},
+        {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"tier": "gold"}}}},
+        RejectionReason.NAMESPACE_NOT_ALLOWED,
+        "tier=gold",
+    ),
+    "Same, which a cluster-wide pool has not": (
+        {},
+        {"allowedNamespaces": {"from": "Same"}},
+        RejectionReason.NAMESPACE_NOT_ALLOWED,
+        "has none",
+    ),
+    "a country outside": ({"placement": {"jurisdictions": ["US"]}}, {}, RejectionReason.JURISDICTION, "DE"),
+    "one of two countries outside": (
+        {"placement": {"jurisdictions": ["DE"]}},
+        {"countries": ("DE", "FR")},
+        RejectionReason.JURISDICTION,
+        "DE, FR",
+    ),
+    "no country stated": (
+        {"placement": {"jurisdictions": ["EU"]}},
+        {"countries": ()},
+        RejectionReason.JURISDICTION,
+        "states no country",
+    ),
+    "a jurisdiction that nobody knows": (
+        {"placement": {"jurisdictions": ["ZZZ"]}},
+        {},
+        RejectionReason.JURISDICTION,
+        "ZZZ",
+    ),
+    "a price above the ceiling": (
+        {"placement": {"maxPricePerReplicaHour": {"amount": "1.50"}}},
+        {},
+        RejectionReason.PRICE_CEILING,
+        "would work: a ceiling of 2.00 USD",
+    ),
+    "a price in another currency": (
+        {"placement": {"maxPricePerReplicaHour": {"amount": "9.00", "currency": "EUR"}}},
+        {},
+        RejectionReason.PRICE_CEILING,
+        "cannot be compared",
+    ),
+    "no price under a ceiling": (
+        {"placement": {"maxPricePerReplicaHour": {"amount": "9.00"}}},
+        {"price": None},
+        RejectionReason.PRICE_UNKNOWN,
+        "states no price",
+    ),
+    "a GPU that nobody knows": ({}, {"accelerator": None}, RejectionReason.NO_ACCELERATOR, "spec.accelerator"),
+    "no nodes": ({}, {"on": 0}, RejectionReason.NO_NODES, "nodeSelector"),
+    "a node cache that the pool has not": ({"weights": {"cache": "Node"}}, {}, RejectionReason.NODE_CACHE, "nodeCache"),
+    "weights larger than the node": (
+        {"model": "org/huge"},
+        {},
+        RejectionReason.WEIGHTS_TOO_LARGE,
+        "8 x H100-SXM-80GB: a GPU needs",
+    ),
+    "a context beyond the model": (
+        {"workload": {"maxContextTokens": 100_000}},
+        {},
+        RejectionReason.CONTEXT_TOO_LARGE,
+        "40,960 at most",
+    ),
+    "a context beyond the KV cache": (
+        {"model": "org/large-fp8", "workload": {"maxContextTokens": 131_072}},
+        {"on": nodes("p", 1, gpus=1)},
+        RejectionReason.CONTEXT_TOO_LARGE,
+        "the KV cache holds",
+    ),
+    "more requests than the KV cache holds": (
+        {"workload": {"concurrency": 900_000, "promptTokens": 4000}},
+        {},
+        RejectionReason.NO_ROOM_FOR_LOAD,
+        "900,000 requests at once",
+    ),
+    "an estimated load says so": (
+        {"workload": {"requestsPerSecond": "100000"}},
+        {},
+        RejectionReason.NO_ROOM_FOR_LOAD,
+        "estimate from the request rate",
+    ),
+    "faster than memory can be read": (
+        {"model": "org/large", "serviceLevel": {"timePerOutputTokenMilliseconds": 1}},
+        {},
+        RejectionReason.SERVICE_LEVEL,
+        "asks for 1 ms",
+    ),
+    "faster than a prompt can be multiplied": (
+        {
+            "model": "org/large",
+            "workload": {"promptTokens": 100_000},
+            "serviceLevel": {"timeToFirstTokenMilliseconds": 1},
+        },
+        {},
+        RejectionReason.SERVICE_LEVEL,
+        "timeToFirstToken",
+    ),
+    "a node too small": (
+        {"model": "org/large"},
+        {"on": nodes("p", 3, gpus=1)},
+        RejectionReason.NO_WHOLE_NODE,
+        "GPUs on one node, the largest has 1",
+    ),
+    "heads that nobody can share": (
+        {"model": "org/odd"},
+        {},
+        RejectionReason.SHARDING,
+        "heads",
+    ),
+    "a precision that the GPU has not": (
+        {"model": "org/large-nvfp4"},
+        {},
+        RejectionReason.PRECISION_UNSUPPORTED,
+        "cannot run NVFP4",
+    ),
+    "an engine that cannot": (
+        {"model": "org/oss", "engine": "SGLang"},
+        {"accelerator": "MI300X"},
+        RejectionReason.ENGINE_UNSUPPORTED,
+        "SGLang does not run MXFP4 on MI300X",
+    ),
+    "a variant that is something else": (
+        {"model": "org/huge", "variants": [{"precision": "FP8", "model": "org/small"}]},
+        {},
+        RejectionReason.NO_CHECKPOINT,
+        "its own config says BF16",
+    ),
+    "a model that nobody knows": ({"model": "org/unheard-of"}, {}, RejectionReason.MODEL_UNKNOWN, "metadata.config"),
+}
+KNOWN = {
+    **CHECKPOINTS,
+    "org/odd": facts("org/odd", 200, query_heads=25, kv_heads=5),
+    "org/oss": facts("org/oss", 20, Precision.MXFP4),
+}
+
+
+@pytest.mark.parametrize(("spec", "offered", "reason", "says"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_teaches(spec: dict[str, Any], offered: dict[str, Any], reason: RejectionReason, says: str) -> None:
+    found = shortlist(tenant(spec=spec, facts=KNOWN), pool("p", **offered))
+    assert not found.candidates
+    assert any(each.reason is reason and says in each.message for each in found.rejections), found.rejections
+
+
+def test_an_equal_market_is_the_same_market() -> None:
+    """Free GPUs come and go without a new market, so what was computed for it is remembered."""
+    assert market_of([pool("p", on=nodes("p", 2))]) is market_of([pool("p", on=nodes("p", 2, used=(8, 3)))])
+    assert market_of([pool("p", price="1.00")]) is not market_of([pool("p", price="2.00")])
