@@ -33,15 +33,13 @@ class Cluster:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        log = (self.folder / f"operator-{len(self.operators)}.log").open("wb")
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "penstock", "operator", "--kubeconfig", str(self.plane.kubeconfig)),
-                *("--health-host", "127.0.0.1", "--health-port", str(port), "--no-hub"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        command = ["-m", "penstock", "operator", "--kubeconfig", str(self.plane.kubeconfig), "--no-hub"]
+        with (self.folder / f"operator-{len(self.operators)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command, "--health-host", "127.0.0.1", "--health-port", str(port)],
+                stdout=log,
+                stderr=log,
+            )
         self.operators.append(process)
         return process
 
@@ -77,6 +75,10 @@ class Cluster:
                 logs = "\n".join(path.read_text()[-3000:] for path in sorted(self.folder.glob("operator-*.log")))
                 pytest.fail(f"not within {patience:.0f} s: {what}\n{logs}")
             time.sleep(0.2)
+
+    def rest(self, seconds: float) -> None:
+        """Let real time pass, where the claim is that nothing happens meanwhile."""
+        time.sleep(seconds)
 
     def stop(self) -> None:
         """End the operators by their ids."""

@@ -15,6 +15,7 @@ from typing import Any
 __all__ = ["manifest_digest", "owned_digest"]
 
 _DIGEST_SIZE = 9
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _NOBODYS = frozenset({"name", "namespace", "generateName", "uid", "resourceVersion", "managedFields"})
 _NOT_APPLIED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
@@ -102,7 +103,7 @@ def _whole(value: Any) -> Any:
 
 def _full(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """A map without what is empty: the API server drops some of that, whoever owns the field."""
-    return {name: item for name, item in items if item is not None and item != {} and item != []}
+    return {name: item for name, item in items if item is not None and item not in ({}, [])}
 
 
 def _sorted(items: list[Any]) -> list[Any]:
@@ -117,4 +118,4 @@ def _digest(content: Any, metadata: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
