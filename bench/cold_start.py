@@ -37,6 +37,7 @@ async def _run(folder: Path, count: int) -> None:
         await populate(client, [pool(), *nodes(-(-count // GPUS_PER_NODE)), *deployments(count, "measured")])
         progress(f"a first operator makes the children of {count} deployments")
         async with operator_process(kubeconfig, folder / "first.log") as operator:
+            await operator.until_ready()
             await until_quiet(operator, count)
         progress("the restart")
         async with operator_process(kubeconfig, folder / "second.log") as operator:

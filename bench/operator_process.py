@@ -14,6 +14,8 @@ from pathlib import Path
 
 import aiohttp
 
+from bench.figures import progress
+
 __all__ = ["OperatorProcess", "Sample", "operator_process"]
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:]+)(\{(?P<labels>[^}]*)\})? (?P<value>\S+)$")
@@ -116,6 +118,9 @@ async def operator_process(kubeconfig: Path, log: Path) -> AsyncIterator[Operato
         try:
             async with aiohttp.ClientSession() as session:
                 yield OperatorProcess(process, f"http://127.0.0.1:{port}", session, started)
+        except BaseException:
+            progress(f"the operator's last lines ({process.returncode}):\n{log.read_text()[-4000:]}")
+            raise
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from penstock.cluster.client import Client
+from penstock.cluster.client import Client, PatchType
 from penstock.cluster.errors import AlreadyExists, NotFound
-from penstock.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS, MODEL_DEPLOYMENTS
+from penstock.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS, MODEL_DEPLOYMENTS, NODES
 
 __all__ = ["install_crds", "make_namespace", "populate"]
 
@@ -60,6 +60,10 @@ async def populate(client: Client, manifests: Iterable[dict[str, Any]]) -> None:
             live = await client.create(manifest)
             if "status" in manifest:
                 await client.replace({**live, **_typed(manifest), "status": manifest["status"]}, subresource="status")
+            if manifest["kind"] == NODES.kind:
+                # Without a node controller nobody takes away the taint that a new node gets by admission.
+                body = {"spec": {"taints": None}}
+                await client.patch(NODES, live["metadata"]["name"], None, body, content_type=PatchType.MERGE)
 
     await asyncio.gather(*(create(manifest) for manifest in manifests))
 

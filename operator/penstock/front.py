@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-import aiohttp
 import kopf
 
 from penstock.cluster.resources import ResourceType
+from penstock.workqueue.clock import Clock
 
 __all__ = ["Front", "Watched", "run_front"]
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 30.0
 _PAGE_SIZE = 500
-_EXIT_SECONDS = 20
+_LONG_LIFE_SECONDS = 60.0
+_MOST_FAILURES = 5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,10 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What kopf needs: how to log in, what to watch, when to stop."""
+    """What kopf needs: how to log in, what to watch, when to stop; kopf closes what `session` makes."""
 
     server: str
-    session: Callable[[], aiohttp.ClientSession]
+    session: Callable[[], Any]
     watched: tuple[Watched, ...]
     stop: asyncio.Event
 
@@ -67,7 +70,8 @@ def settings(random: Random) -> kopf.OperatorSettings:
     chosen.queueing.worker_limit = 200
     chosen.queueing.idle_timeout = 0.5
     chosen.persistence.finalizer = "penstock.dev/kopf-is-not-to-write-this"
-    chosen.process.ultimate_exiting_timeout = _EXIT_SECONDS
+    # kopf would kill the whole process some seconds after its own end, whoever else runs in it.
+    chosen.process.ultimate_exiting_timeout = None
     return chosen
 
 
@@ -96,13 +100,40 @@ def _watch(handlers: kopf.OperatorRegistry, watched: Watched) -> None:
             watched.seen(body)
 
 
-async def run_front(front: Front, *, random: Random) -> None:
-    """Watch until `front.stop` is set; raises where kopf dies before that."""
+async def run_front(front: Front, *, clock: Clock, random: Random) -> None:
+    """Watch until cancelled, or until a signal that kopf took: then `front.stop` is set.
+
+    kopf ends with all its watches at the first line that it cannot read, such as one that was cut in the middle: it is
+    started again. Raises what it dies of where that happens time and again.
+    """
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    await kopf.operator(
-        registry=registry(front),
-        settings=settings(random),
-        stop_flag=front.stop,
-        standalone=True,
-        clusterwide=True,
+    failures = 0
+    while True:
+        began = clock.monotonic()
+        try:
+            await _watch_all(front, random)
+        except Exception as error:  # kopf wraps nothing: it dies of whatever it meets
+            failures = 0 if clock.monotonic() - began > _LONG_LIFE_SECONDS else failures + 1
+            if failures > _MOST_FAILURES:
+                raise
+            _log.warning("watching our kinds: %s: %s; again soon", type(error).__name__, error)
+        else:
+            # kopf takes the place of the process's signal handlers: a signal ends its first task without an error.
+            front.stop.set()
+            return
+        await clock.sleep(_FIRST_BACKOFF_SECONDS * random.uniform(0.7, 1.3))
+
+
+async def _watch_all(front: Front, random: Random) -> None:
+    """One life of kopf. `kopf.operator` would end every task of the loop with its own; here only kopf's are ended."""
+    tasks = await kopf.spawn_tasks(
+        registry=registry(front), settings=settings(random), standalone=True, clusterwide=True
     )
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()

@@ -103,7 +103,7 @@ class Router:
         types = {kind.plural: kind for kind in OTHER_KINDS}
         deployments = ModelDeploymentReconciler(world, client, events, clock, settings.namespace)
         facts = FactsReconciler(book, Hub(base_url=settings.hub_url), client, settings.namespace, world.facts_known)
-        placement = PlacementReconciler(world, book, clock, metrics)
+        placement = PlacementReconciler(world, book, clock, metrics, events)
         return cls(
             {
                 Subject.MODEL_DEPLOYMENT: deployments.reconcile,
@@ -236,7 +236,7 @@ class Operator:
         front = Front(
             server=self.client.server, session=self.client.new_session, watched=self.own.watched, stop=self.stop
         )
-        await run_front(front, random=self.surroundings.random)
+        await run_front(front, clock=self.surroundings.clock, random=self.surroundings.random)
 
     async def _lead_and_work(self) -> None:
         await asyncio.gather(*(source.synced.wait() for source in self._sources))

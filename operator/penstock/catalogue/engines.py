@@ -1,14 +1,17 @@
 """Engines: default versions, images, the flags of each release, and which hardware runs which precision on them.
 
-Flag lists are read from the released packages by `tools/engine_flags.py`; the precision table is what was seen running (sizing.md 1.1).
+Flag lists are read from the released packages by `tools/engine_flags.py`; the precision table is what was seen running
+(sizing.md 1.1).
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
+from typing import Any
 
 from penstock.api.formats import EngineName, Precision
 from penstock.api.refusals import Refusal, Refused
@@ -17,6 +20,8 @@ from penstock.catalogue.accelerators import Accelerator, FormatSupport, Vendor
 __all__ = ["DEFAULT_VERSIONS", "FlagList", "default_image", "engine_supports", "flags_of", "known_versions"]
 
 DEFAULT_VERSIONS: Mapping[EngineName, str] = MappingProxyType({EngineName.VLLM: "0.33.0", EngineName.SGLANG: "0.5.23"})
+
+_LEADING_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 _IMAGES: Mapping[tuple[EngineName, Vendor], str] = {
     (EngineName.VLLM, Vendor.NVIDIA): "vllm/vllm-openai:v{version}",
@@ -29,11 +34,18 @@ _IMAGES: Mapping[tuple[EngineName, Vendor], str] = {
 
 @dataclass(frozen=True, slots=True)
 class FlagList:
-    """The flags of one release: name (with `-`) -> whether it takes a value."""
+    """The flags of one release: every spelling (with `-`) -> whether it takes a value.
+
+    `aliases` leads from other spellings to the first one, `lists` take several values, `optional` may stand
+    without one.
+    """
 
     engine: EngineName
     version: str
     values: Mapping[str, bool]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,11 +53,15 @@ class FlagList:
         return tuple(self.values)
 
     def knows(self, name: str) -> bool:
-        """True for a flag of this release, in its negated form too."""
-        return name in self.values or name.removeprefix("no-") in self.values
+        """True for a flag of this release, in its negated form too where it has one."""
+        return name in self.values or (name.startswith("no-") and self.negatable(name.removeprefix("no-")))
+
+    def negatable(self, name: str) -> bool:
+        """True for a switch that `--no-` turns off: vLLM's have that form, SGLang's do not."""
+        return self.engine is EngineName.VLLM and self.values.get(name) is False
 
     def takes_value(self, name: str) -> bool:
-        """True where a value must follow; False for switches and what is not known."""
+        """True where a value may follow; False for switches and what is not known."""
         return self.values.get(name, False)
 
 
@@ -64,7 +80,7 @@ def flags_of(engine: EngineName, version: str) -> FlagList:
     wanted = _ordered(version)
     for known in known_versions(engine):
         if _ordered(known) <= wanted:
-            return FlagList(engine, version, _releases()[engine, known])
+            return replace(_releases()[engine, known], version=version)
     oldest = known_versions(engine)[-1]
     refusal = Refusal(
         "spec.engineImages[].version", version, f"{engine} before {oldest} is not known", "Use a newer one"
@@ -83,14 +99,24 @@ def engine_supports(engine: EngineName, accelerator: Accelerator, precision: Pre
 
 
 @cache
-def _releases() -> Mapping[tuple[EngineName, str], Mapping[str, bool]]:
-    found: dict[tuple[EngineName, str], Mapping[str, bool]] = {}
-    for entry in resources.files("penstock.catalogue").joinpath("flags").iterdir():
-        if entry.name.endswith(".json"):
-            release = json.loads(entry.read_text())
-            found[EngineName(release["engine"]), release["version"]] = MappingProxyType(release["flags"])
-    return MappingProxyType(found)
+def _releases() -> Mapping[tuple[EngineName, str], FlagList]:
+    entries = resources.files("penstock.catalogue").joinpath("flags").iterdir()
+    lists = [_flag_list(json.loads(entry.read_text())) for entry in entries if entry.name.endswith(".json")]
+    return MappingProxyType({(each.engine, each.version): each for each in lists})
+
+
+def _flag_list(release: Mapping[str, Any]) -> FlagList:
+    return FlagList(
+        engine=EngineName(release["engine"]),
+        version=release["version"],
+        values=MappingProxyType(release["flags"]),
+        aliases=MappingProxyType(release["aliases"]),
+        lists=frozenset(release["lists"]),
+        optional=frozenset(release["optional"]),
+    )
 
 
 def _ordered(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("+")[0].split(".") if part.isdigit())
+    """The leading numbers: a build of 0.33.0 for other hardware (`0.33.0-rocm700`) has the flags of 0.33.0."""
+    match = _LEADING_NUMBERS.match(version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()

@@ -32,6 +32,7 @@ __all__ = [
 
 _MESSAGE_LENGTH = 1024
 _EXCERPT_LENGTH = 200
+_UNKNOWN_FIELD = "failed to create typed patch object"
 _FIRST_SERVER_ERROR = 500
 _REQUEST_TIMEOUT = 408
 
@@ -105,15 +106,19 @@ def error_of(status: int, body: bytes, what: str, *, retry_after: float | None =
     """The error of an answer; `what` says what was tried (`applying Deployment ns/x`)."""
     answer = _status_body(body)
     reason, details = str(answer.get("reason") or ""), answer.get("details")
-    kind = AlreadyExists if reason == "AlreadyExists" else _kind_of(status)
-    message = f"{what}: {status} {answer.get('message') or reason}"[:_MESSAGE_LENGTH]
+    said = str(answer.get("message") or reason)
+    kind = AlreadyExists if reason == "AlreadyExists" else _kind_of(status, said)
+    message = f"{what}: {status} {said}"[:_MESSAGE_LENGTH]
     error = kind(message, status=status, reason=reason, details=details if isinstance(details, dict) else None)
     if isinstance(error, TooManyRequests | Unavailable) and retry_after is not None:
         error.retry_after = retry_after
     return error
 
 
-def _kind_of(status: int) -> type[_Answered]:
+def _kind_of(status: int, said: str) -> type[_Answered]:
+    if said.startswith(_UNKNOWN_FIELD):
+        # An apply with a field that is not in the schema is answered with 500, and will be each time.
+        return Invalid
     passing = status >= _FIRST_SERVER_ERROR or status == _REQUEST_TIMEOUT
     return _BY_STATUS.get(status, Unavailable if passing else Invalid)
 

@@ -141,9 +141,12 @@ class Informer(Generic[T]):
                 self._version = event.object["metadata"]["resourceVersion"]
                 if self.clock.monotonic() >= relist_at:
                     return
-        if not heard and self.clock.monotonic() - began < _SHORTEST_WATCH_SECONDS:
-            message = f"watching {self.kind}: it ended at once"
-            raise Unavailable(message)
+        lasted = self.clock.monotonic() - began
+        if lasted < _SHORTEST_WATCH_SECONDS:
+            if not heard:
+                message = f"watching {self.kind}: it ended at once"
+                raise Unavailable(message)
+            await self.clock.sleep(_SHORTEST_WATCH_SECONDS - lasted)
 
     def _take(self, event: WatchEvent) -> None:
         live = event.object

@@ -8,14 +8,15 @@ Values are compared as they stand, so manifests write quantities as the API serv
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 __all__ = ["manifest_digest", "owned_digest"]
 
 _DIGEST_SIZE = 9
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_MANY = 2
+_NESTED = (dict, list)
 _NOBODYS = frozenset({"name", "namespace", "generateName", "uid", "resourceVersion", "managedFields"})
 _NOT_APPLIED = frozenset({"apiVersion", "kind", "metadata", "status"})
 
@@ -55,28 +56,58 @@ def _owned(value: Any, fields: Fields) -> Any:
     if not fields:
         return _whole(value)
     if isinstance(value, dict):
-        return _full(
-            (path[2:], _owned(value[path[2:]], deeper))
-            for path, deeper in fields.items()
-            if path != "." and path[2:] in value
-        )
+        return _owned_map(value, fields)
     if isinstance(value, list):
         return _sorted([*_keyed(value, fields), *_members(value, fields)])
     return value
 
 
+def _owned_map(value: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    found = {}
+    for path, deeper in fields.items():
+        name = path[2:]
+        item = value.get(name)
+        if isinstance(item, _NESTED):
+            item = _owned(item, deeper)
+        if not _is_empty(item):
+            found[name] = item
+    return found
+
+
 def _keyed(items: list[Any], fields: Fields) -> Iterator[Any]:
     """Elements of an associative list, found by the values of their keys."""
-    places: dict[tuple[str, ...], dict[tuple[Any, ...], Any]] = {}
+    places: dict[tuple[str, ...], dict[Any, Any]] = {}
     for path, deeper in fields.items():
-        if not path.startswith("k:"):
-            continue
-        names, values = _parse_key(path)
-        if names not in places:
-            places[names] = {tuple(item.get(name) for name in names): item for item in items if isinstance(item, dict)}
-        found = places[names].get(values)
-        if found is not None:
-            yield _owned(found, deeper)
+        if path.startswith("k:"):
+            names, values = _parse_key(path)
+            if names not in places:
+                places[names] = _placed(items, names)
+            found = places[names].get(values) or _defaulted(items, names, values)
+            if found is not None:
+                yield _owned(found, deeper)
+
+
+def _placed(items: list[Any], names: tuple[str, ...]) -> dict[Any, Any]:
+    maps = [item for item in items if isinstance(item, dict)]
+    if len(names) == 1:
+        return {item.get(names[0]): item for item in maps}
+    return {tuple([item.get(name) for name in names]): item for item in maps}
+
+
+def _defaulted(items: list[Any], names: tuple[str, ...], values: Any) -> Any:
+    """The element that leaves a part of its key out, such as a port's protocol: the path has the default."""
+    if len(names) == 1:
+        return None
+    key = dict(zip(names, values, strict=True))
+    return next((item for item in items if all(item.get(name, value) == value for name, value in key.items())), None)
+
+
+@lru_cache(maxsize=4096)
+def _parse_key(path: str) -> tuple[tuple[str, ...], Any]:
+    """The names of `k:{"name":"engine"}` and its value or values; the same few paths come with every object."""
+    key = json.loads(path[2:])
+    values = tuple(key.values())
+    return tuple(key), values[0] if len(values) == 1 else values
 
 
 def _members(items: list[Any], fields: Fields) -> list[Any]:
@@ -85,37 +116,37 @@ def _members(items: list[Any], fields: Fields) -> list[Any]:
     return sorted(item for item in owned if item in items)
 
 
-@lru_cache(maxsize=4096)
-def _parse_key(path: str) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """`k:{"name":"engine"}` as names and values; the same few paths come with every object."""
-    key = json.loads(path[2:])
-    return tuple(key), tuple(key.values())
-
-
 def _whole(value: Any) -> Any:
     """The canonical form of all of it."""
     if isinstance(value, dict):
-        return _full((name, _whole(item)) for name, item in value.items())
+        found = {}
+        for name, item in value.items():
+            kept = _whole(item) if isinstance(item, _NESTED) else item
+            if not _is_empty(kept):
+                found[name] = kept
+        return found
     if isinstance(value, list):
         return _sorted([_whole(item) for item in value])
     return value
 
 
-def _full(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A map without what is empty: the API server drops some of that, whoever owns the field."""
-    return {name: item for name, item in items if item is not None and item not in ({}, [])}
+def _is_empty(value: Any) -> bool:
+    """Nulls and empty maps and lists in maps do not count: the API server drops some of them, whoever owns them."""
+    return value is None or (not value and isinstance(value, _NESTED))
 
 
 def _sorted(items: list[Any]) -> list[Any]:
-    """Maps by their content; plain values, such as arguments, stay in order."""
-    if len(items) > 1 and all(isinstance(item, dict) for item in items):
-        return sorted(items, key=_text)
-    return items
+    """Maps by their names, or else their content; plain values, such as arguments, stay in order."""
+    if len(items) < _MANY or not all(isinstance(item, dict) for item in items):
+        return items
+    named = {item.get("mountPath") or item.get("name"): item for item in items}
+    if len(named) == len(items) and all(isinstance(name, str) for name in named):
+        return [named[name] for name in sorted(named)]
+    return sorted(items, key=_text)
 
 
 def _digest(content: Any, metadata: Any) -> str:
     return hashlib.blake2b(_text([content, metadata]).encode(), digest_size=_DIGEST_SIZE).hexdigest()
 
 
-def _text(value: Any) -> str:
-    return _encode(value)
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

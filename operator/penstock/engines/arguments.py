@@ -1,43 +1,66 @@
 """The engine's argument list: what the plan says, overridden by what the user says, as far as that is allowed.
 
-A flag is known by its name without dashes and with `-` for `_`. The user's flags win; one that contradicts the plan's memory or
-GPUs, one that belongs to a field of its own, and one that this version of the engine does not have are refused, with the cure.
+A flag is known by its first spelling, without dashes and with `-` for `_`. The user's flags win; one that contradicts
+the plan's memory or GPUs, one that belongs to a field of its own, and one that this version of the engine does not have
+are refused, with the cure. Beginnings of flags, which argparse would complete, are flags that the engine does not have.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 
+from penstock.api.formats import Precision
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.engines import FlagList
+from penstock.planner.plan import Plan
 
-__all__ = ["Flag", "Policy", "Rendered", "merge"]
+__all__ = ["SIXTEEN_BITS", "Flag", "Policy", "Rendered", "literal", "merge", "quantization_cures"]
+
+SIXTEEN_BITS = frozenset({"auto", "half", "float16", "bfloat16"})
+"""Values of `--dtype` under which the weights take the memory that was planned."""
+
+_OPTION = re.compile(r"--?[A-Za-z_]")
+_HUMAN_INTEGER = re.compile(r"([0-9]+)([kKmM]?)")
+_FACTORS = {"": 1, "k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}
+_REMOTE_CODE = re.compile(r"trust[-_]remote[-_]code", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag and its value; None: a switch."""
+    """One flag and its value; None: a switch. `more` are the further values of a list."""
 
     name: str
     value: str | None = None
+    more: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
-        """As the command line has it."""
-        return (f"--{self.name}",) if self.value is None else (f"--{self.name}", self.value)
+        """As the command line has it; a value that begins with a dash is joined, or it would be read as a flag."""
+        if self.value is None:
+            return (f"--{self.name}",)
+        if self.value.startswith("-"):
+            return (f"--{self.name}={self.value}", *self.more)
+        return (f"--{self.name}", self.value, *self.more)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What users may not say: `reserved` flags with the cure, `planned` flags whose value is the plan's.
 
-    `aliases` maps short and older spellings to the name that is rendered. `ceilings` are planned numbers that the user may lower.
+    `ceilings` are planned numbers that the user may lower, `choices` the only values that keep the plan true,
+    `switches` what the plan has decided. `aliases` are spellings that the engine's own list lacks. `dotted`:
+    `--flag.key` sets a part of a JSON value.
     """
 
     reserved: Mapping[str, str]
     planned: Mapping[str, str]
     ceilings: Mapping[str, int]
-    aliases: Mapping[str, str]
+    choices: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    switches: Mapping[str, bool] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    dotted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +79,80 @@ class _Said:
     text: str
     flag: Flag
 
+    @property
+    def root(self) -> str:
+        """The flag without the key of a JSON value."""
+        return self.flag.name.partition(".")[0]
+
+    def refuse(self, reason: str, cure: str) -> Refusal:
+        value = f"{self.text} {self.flag.value}" if self.flag.value and "=" not in self.text else self.text
+        return Refusal(self.field, value, reason, cure)
+
+
+def quantization_cures(plan: Plan, *names: str) -> dict[str, str]:
+    """Reserves `names` where the checkpoint is not quantised: they would quantise it while it loads."""
+    if plan.checkpoint.precision not in {Precision.BF16, Precision.FP16}:
+        return {}
+    return dict.fromkeys(names, "Use `spec.variants`: weights are never quantised while they load")
+
+
+def literal(text: str) -> str:
+    """Text that Kubernetes must not expand: `$(NAME)` would put an environment variable, a token even, in its place."""
+    return text.replace("$", "$$")
+
 
 def merge(rendered: Iterable[Flag], said: tuple[str, ...], flags: FlagList, policy: Policy) -> Rendered:
     """The user's flags over the rendered ones; `Refused` with every problem at once."""
+    ours = tuple(rendered)
     users = _parse(said, flags, policy)
     refusals = [refusal for each in users if (refusal := _problem(each, flags, policy))]
     if refusals:
         raise Refused(refusals)
     names = {_positive(each.flag.name) for each in users}
-    ours = [flag for flag in rendered if _positive(flag.name) not in names]
-    replaced = tuple(flag.name for flag in rendered if _positive(flag.name) in names)
-    words = [word for flag in (*ours, *(each.flag for each in users)) for word in flag.words]
-    return Rendered(tuple(words), replaced)
+    kept = [word for flag in ours if flag.name not in names for word in flag.words]
+    own = [literal(word) for each in users for word in each.flag.words]
+    return Rendered((*kept, *own), tuple(flag.name for flag in ours if flag.name in names))
 
 
 def _parse(said: tuple[str, ...], flags: FlagList, policy: Policy) -> list[_Said]:
-    """Join `--flag value`, `--flag=value` and switches; a word that belongs to no flag is refused."""
+    """Join `--flag value`, `--flag=value`, lists and switches; a word that belongs to no flag is refused."""
     users: list[_Said] = []
     index = 0
     while index < len(said):
-        word, field = said[index], f"spec.engineArgs[{index}]"
-        if not word.startswith("-") or word in {"-", "--"}:
-            raise Refused([Refusal(field, word, "it belongs to no flag", "Write `--flag` before its value")])
+        word, where = said[index], f"spec.engineArgs[{index}]"
+        if not _OPTION.match(word):
+            raise Refused([Refusal(where, word, "it belongs to no flag", "Write `--flag` before its value")])
         name, equals, value = word.lstrip("-").partition("=")
-        name = policy.aliases.get(name.replace("_", "-"), name.replace("_", "-"))
-        index += 1
-        if not equals and flags.takes_value(name) and index < len(said):
-            value, equals = said[index], "="
-            index += 1
-        users.append(_Said(field, word, Flag(name, value if equals else None)))
+        name = _first_spelling(name, flags, policy)
+        values = (value,) if equals else _values(name, said[index + 1 :], flags)
+        users.append(_Said(where, word, Flag(name, values[0] if values else None, values[1:])))
+        index += 1 + (0 if equals else len(values))
     return users
+
+
+def _first_spelling(name: str, flags: FlagList, policy: Policy) -> str:
+    """Only the part before the first dot is a flag: keys of JSON keep their underscores."""
+    root, dot, keys = name.partition(".")
+    root = root.replace("_", "-")
+    negation = "no-" if root.startswith("no-") and root not in flags.values else ""
+    plain = root.removeprefix(negation)
+    plain = policy.aliases.get(plain, plain)
+    return f"{negation}{flags.aliases.get(plain, plain)}{dot}{keys}"
+
+
+def _values(name: str, rest: tuple[str, ...], flags: FlagList) -> tuple[str, ...]:
+    """The words that belong to the flag: never one that argparse would take for the next flag."""
+    root, dot, _ = name.partition(".")
+    if flags.knows(root) and not flags.takes_value(root):
+        return ()
+    # A flag that nobody knows takes one word too, so that the refusal is about the flag and not about the word.
+    most = len(rest) if root in flags.lists and not dot else 1
+    taken: list[str] = []
+    for word in rest[:most]:
+        if _OPTION.match(word):
+            break
+        taken.append(word)
+    return tuple(taken)
 
 
 def _positive(name: str) -> str:
@@ -93,30 +160,63 @@ def _positive(name: str) -> str:
 
 
 def _problem(each: _Said, flags: FlagList, policy: Policy) -> Refusal | None:
-    name, value = each.flag.name, each.flag.value
-    root = name.partition(".")[0]
-    cure = policy.reserved.get(root) or policy.reserved.get(_positive(root))
+    cure = policy.reserved.get(each.root) or policy.reserved.get(_positive(each.root))
     if cure is not None:
-        return Refusal(each.field, each.text, "this flag is Penstock's", cure)
-    if not flags.knows(root):
-        near = difflib.get_close_matches(root, flags.names, n=1)
-        nearest = f"Did you mean `--{near[0]}`" if near else "See the engine's own help"
-        return Refusal(each.field, each.text, f"{flags.engine} {flags.version} has no such flag", nearest)
-    if flags.takes_value(name) and value is None:
-        return Refusal(each.field, each.text, "it needs a value", "Add the value")
-    return _contradiction(each, policy)
+        # Without the value: it may be a key or a token, and refusals are shown to everybody who sees the status.
+        return Refusal(each.field, each.text.partition("=")[0], "this flag is Penstock's", cure)
+    return _unknown(each, flags, policy) or _malformed(each, flags) or _contradiction(each, policy)
+
+
+def _unknown(each: _Said, flags: FlagList, policy: Policy) -> Refusal | None:
+    if flags.knows(each.root) and (policy.dotted or "." not in each.flag.name):
+        return None
+    near = difflib.get_close_matches(each.root, flags.names, n=1)
+    nearest = f"Did you mean `--{near[0]}`" if near else "See the engine's own help"
+    return each.refuse(f"{flags.engine} {flags.version} has no such flag", nearest)
+
+
+def _malformed(each: _Said, flags: FlagList) -> Refusal | None:
+    flag = each.flag
+    if _REMOTE_CODE.search(" ".join((flag.value or "", *flag.more))):
+        return each.refuse("it would run code of the model's repository", "Use `spec.remoteCode: Allow`")
+    takes_value = flags.takes_value(each.root)
+    if takes_value and flag.value is None and each.root not in flags.optional:
+        return each.refuse("it needs a value", "Add the value")
+    if not takes_value and flag.value is not None:
+        return each.refuse("it is a switch and takes no value", "Leave the value out")
+    return None
 
 
 def _contradiction(each: _Said, policy: Policy) -> Refusal | None:
     name, value = each.flag.name, each.flag.value or ""
     planned = policy.planned.get(name)
-    if planned is not None and value != planned:
+    if planned is not None and not _same(value, planned):
         why = f"the plan was made with {planned}; another value would not fit what was placed"
-        return Refusal(each.field, f"{each.text} {value}", why, "Leave it out, or change what the plan is made from")
+        return each.refuse(why, "Leave it out, or change what the plan is made from")
+    decided = policy.switches.get(_positive(name))
+    if decided is not None and decided == name.startswith("no-"):
+        why = f"the plan was made {'with' if decided else 'without'} it"
+        return each.refuse(why, "Leave it out: the planner decides on it with the memory that it takes")
     ceiling = policy.ceilings.get(name)
-    if ceiling is not None and not (value.isdigit() and 1 <= int(value) <= ceiling):
+    if ceiling is not None and not 1 <= _integer(value) <= ceiling:
         why = f"the plan has memory for {ceiling} at most"
-        return Refusal(
-            each.field, f"{each.text} {value}", why, "Lower it, or raise `spec.workload` so that it is planned"
-        )
+        return each.refuse(why, "Lower it, or raise `spec.workload` so that it is planned")
+    choices = policy.choices.get(name)
+    if choices is not None and value not in choices:
+        why = "the plan has memory for the checkpoint as it is"
+        return each.refuse(why, f"Use one of {', '.join(sorted(choices))}, or leave it out")
     return None
+
+
+def _same(value: str, planned: str) -> bool:
+    """Equal as text or as numbers: `0.9` is `0.90`."""
+    try:
+        return value == planned or Decimal(value) == Decimal(planned)
+    except InvalidOperation:
+        return False
+
+
+def _integer(text: str) -> int:
+    """A number as engines read it (`8192`, `8k`, `8K`); 0 where it is none, which no ceiling allows."""
+    match = _HUMAN_INTEGER.fullmatch(text)
+    return int(match[1]) * _FACTORS[match[2]] if match else 0

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from penstock.catalogue.accelerators import Vendor
 from penstock.planner.plan import Plan
 
-__all__ = ["Drain", "Engine", "EngineContainer", "EngineRequest", "MetricNames", "WeightsLocation", "PORT"]
+__all__ = ["PORT", "Drain", "Engine", "EngineContainer", "EngineRequest", "MetricNames", "WeightsLocation"]
 
 PORT = 8000
 """Every engine listens here, so that a headless Service needs no translation."""
@@ -20,8 +20,9 @@ PORT = 8000
 class WeightsLocation:
     """Where the engine finds the weights.
 
-    `model` is what it is told to load: a hub name, a path in the pod or an object store's URL. `revision` only goes with a hub
-    name, `load_format` only where the engine cannot tell. `download_directory` is where a hub download lands.
+    `model` is what it is told to load: a hub name, a path in the pod or an object store's URL. `revision` only goes
+    with a hub name, `load_format` only where the engine cannot tell. `download_directory` is where a hub download
+    lands.
     """
 
     model: str

@@ -1,7 +1,7 @@
 """How long an engine may take to start and to end; the same arithmetic for every engine.
 
-Start-up: reading the weights at a careful rate, a fixed time for imports and memory profiling, compilation and warm-up. Too small a
-budget kills a healthy engine that loads, so it errs on the long side (engines.md A.6, E.5).
+Start-up: reading the weights at a careful rate, a fixed time for imports and memory profiling, compilation and
+warm-up. Too small a budget kills a healthy engine that loads, so it errs on the long side (engines.md A.6, E.5).
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def drain_of(vendor: Vendor, drain_seconds: int) -> Drain:
 
 
 def shared_memory(plan: Plan) -> int:
-    """/dev/shm in bytes: the container runtime's 64 MiB are too few for more than one GPU."""
+    """Shared memory in bytes: the container runtime's 64 MiB are too few for more than one GPU."""
     return _SHARED_MEMORY_PER_GPU * max(1, plan.gpus)
 
 

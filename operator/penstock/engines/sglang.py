@@ -1,7 +1,7 @@
 """SGLang 0.5, CUDA and ROCm (engines.md B): plan -> container.
 
-It listens on 127.0.0.1 unless told otherwise and serves metrics only when asked. At SIGTERM it drains without a limit, so the
-grace period is the only bound. Its health check generates a token and may take 20 s.
+It listens on 127.0.0.1 unless told otherwise and serves metrics only when asked. At SIGTERM it drains without a limit,
+so the grace period is the only bound. Its health check generates a token and may take 20 s.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Vendor
 from penstock.catalogue.engines import flags_of
-from penstock.engines.arguments import Flag, Policy, merge
+from penstock.engines.arguments import SIXTEEN_BITS, Flag, Policy, merge, quantization_cures
 from penstock.engines.contract import PORT, EngineContainer, EngineRequest, MetricNames
 from penstock.engines.lifecycle import drain_of, http_probe, shared_memory, startup_seconds
 from penstock.planner.memory import sglang_static_fraction
@@ -21,51 +21,60 @@ __all__ = ["SGLang"]
 _PROBE_PERIOD_SECONDS = 10
 _HEALTH_SECONDS = 30
 
-_RESERVED = {
-    "model-path": "Use `spec.model`",
-    "model": "Use `spec.model`",
-    "served-model-name": "The served name is the deployment's own",
-    "revision": "Use `spec.revision`",
-    "host": "The engine listens on the pod's address",
-    "port": f"The engine listens on {PORT}",
-    "grpc-port": f"The engine listens on {PORT}",
-    "api-key": "Keys are the gateway's; a NetworkPolicy keeps others out",
-    "admin-api-key": "Administration is closed",
-    "trust-remote-code": "Use `spec.remoteCode: Allow`",
-    "ssl-keyfile": "TLS ends at the gateway",
-    "ssl-certfile": "TLS ends at the gateway",
-    "ssl-ca-certs": "TLS ends at the gateway",
-    "config": "Write the flags into `spec.engineArgs`",
-    "load-format": "Use `spec.source`",
-    "download-dir": "Use `spec.weights`",
-    "dp-size": "Use `spec.replicas`",
-    "data-parallel-size": "Use `spec.replicas`",
-    "nnodes": "One replica is one pod",
-    "node-rank": "One replica is one pod",
-    "dist-init-addr": "One replica is one pod",
-    "disaggregation-mode": "Use `spec.disaggregation`",
-    "enable-lora": "Use `spec.adapters`",
-    "lora-paths": "Use `spec.adapters`",
-    "gated-launch-port": "Nobody would open the gate",
-    "custom-sigquit-handler": "Code from outside the image is not loaded",
+_CURES = {
+    "Use `spec.model`": ("model-path",),
+    "Use `spec.revision`": ("revision",),
+    "Use `spec.remoteCode: Allow`": ("trust-remote-code",),
+    "Use `spec.source`": ("load-format", "weight-cache-mode"),
+    "Use `spec.weights`": ("download-dir",),
+    "Use `spec.adapters`": ("enable-lora", "lora-paths"),
+    "Use `spec.disaggregation`": ("disaggregation-mode", "enable-pd-role-switch", "encoder-only", "language-only"),
+    "Write the flags into `spec.engineArgs`": ("config",),
+    "The served name is the deployment's own": ("served-model-name",),
+    f"The engine listens on the pod's address and on {PORT}": (
+        "host",
+        "port",
+        "grpc-mode",
+        "grpc-port",
+        "smg-grpc-mode",
+        "smg-http-sidecar-port",
+    ),
+    "Keys are the gateway's; a NetworkPolicy keeps others out": ("api-key", "admin-api-key"),
+    "TLS ends at the gateway": ("ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "ssl-keyfile-password"),
+    "Use `spec.replicas`": ("dp-size",),
+    "Use `spec.variants`: weights are never quantised while they load": ("quantize-and-serve", "modelopt-quant"),
+    "The planner decides on GPUs": (
+        "device",
+        "base-gpu-id",
+        "gpu-id-step",
+        "attn-dp-size",
+        "attn-cp-size",
+        "dcp-size",
+        "moe-dp-size",
+        "dwdp-size",
+        "enable-dp-attention",
+    ),
+    "One replica is one pod": ("nnodes", "node-rank", "dist-init-addr", "use-ray"),
+    "Nobody would open the gate": ("gated-launch-port",),
+    "Code from outside the image is not loaded": (
+        "custom-weight-loader",
+        "enable-custom-logit-processor",
+        "forward-hooks",
+        "sidecar",
+        "sidecar-args",
+    ),
 }
+_RESERVED = {name: cure for cure, names in _CURES.items() for name in names}
 
-_ALIASES = {
-    "tp": "tp-size",
-    "tensor-parallel-size": "tp-size",
-    "pp": "pp-size",
-    "pipeline-parallel-size": "pp-size",
-    "ep": "ep-size",
-    "expert-parallel-size": "ep-size",
-    "dp": "dp-size",
-}
+_ALIASES = {"tp": "tp-size", "pp": "pp-size", "dp": "dp-size"}
+"""Beginnings that everybody writes: argparse completes them, the list of flags does not have them."""
 
 _METRICS = MetricNames(
     running="sglang:num_running_reqs",
     waiting="sglang:num_queue_reqs",
     kv_usage="sglang:token_usage",
-    time_to_first_token="sglang:time_to_first_token_seconds",
-    inter_token_latency="sglang:inter_token_latency_seconds",
+    time_to_first_token="sglang:time_to_first_token_seconds",  # noqa: S106 - the name of a metric
+    inter_token_latency="sglang:inter_token_latency_seconds",  # noqa: S106 - the name of a metric
     prompt_tokens="sglang:prompt_tokens_total",
     generation_tokens="sglang:generation_tokens_total",
 )
@@ -133,6 +142,7 @@ def _policy(plan: Plan) -> Policy:
     planned = {
         "tp-size": str(plan.tensor_parallel),
         "pp-size": str(plan.pipeline_parallel),
+        "ep-size": str(plan.tensor_parallel if plan.expert_parallel else 1),
         "kv-cache-dtype": plan.kv_cache_dtype,
         "mem-fraction-static": _fraction(plan),
     }
@@ -141,7 +151,13 @@ def _policy(plan: Plan) -> Policy:
         "max-running-requests": plan.max_sequences,
         "chunked-prefill-size": plan.max_batched_tokens,
     }
-    return Policy(reserved=_RESERVED, planned=planned, ceilings=ceilings, aliases=_ALIASES)
+    return Policy(
+        reserved=_RESERVED | quantization_cures(plan, "quantization"),
+        planned=planned,
+        ceilings=ceilings,
+        choices={"dtype": SIXTEEN_BITS},
+        aliases=_ALIASES,
+    )
 
 
 def _fraction(plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """vLLM 0.18 and later, CUDA and ROCm (engines.md A): plan -> container.
 
-The API server listens on every interface by default; `--shutdown-timeout` is what drains, and its default of 0 would break
-streams at every stop, so it is always set.
+The API server listens on every interface by default; `--shutdown-timeout` is what drains, and its default of 0 would
+break streams at every stop, so it is always set.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Vendor
 from penstock.catalogue.engines import flags_of
-from penstock.engines.arguments import Flag, Policy, merge
+from penstock.engines.arguments import SIXTEEN_BITS, Flag, Policy, merge, quantization_cures
 from penstock.engines.contract import PORT, EngineContainer, EngineRequest, MetricNames
 from penstock.engines.lifecycle import drain_of, http_probe, shared_memory, startup_seconds
 from penstock.planner.plan import Plan
@@ -21,56 +21,68 @@ _PROBE_PERIOD_SECONDS = 10
 _ENGINE_GIVES_UP_BEFORE_SECONDS = 30
 """The engine's own start-up limit lies below the probe's, so that its log says why before the kubelet kills it."""
 
-_RESERVED = {
-    "model": "Use `spec.model`",
-    "served-model-name": "The served name is the deployment's own",
-    "revision": "Use `spec.revision`",
-    "host": "The engine listens on the pod's address",
-    "port": f"The engine listens on {PORT}",
-    "uds": f"The engine listens on {PORT}",
-    "api-key": "Keys are the gateway's; a NetworkPolicy keeps others out",
-    "trust-remote-code": "Use `spec.remoteCode: Allow`",
-    "ssl-keyfile": "TLS ends at the gateway",
-    "ssl-certfile": "TLS ends at the gateway",
-    "ssl-ca-certs": "TLS ends at the gateway",
-    "config": "Write the flags into `spec.engineArgs`",
-    "load-format": "Use `spec.source`",
-    "download-dir": "Use `spec.weights`",
-    "headless": "One replica is one pod",
-    "data-parallel-size": "Use `spec.replicas`",
-    "data-parallel-address": "Use `spec.replicas`",
-    "nnodes": "One replica is one pod",
-    "node-rank": "One replica is one pod",
-    "master-addr": "One replica is one pod",
-    "kv-transfer-config": "Use `spec.disaggregation`",
-    "shutdown-timeout": "Use `spec.rollout.drainSeconds`",
-    "enable-lora": "Use `spec.adapters`",
-    "lora-modules": "Use `spec.adapters`",
-    "middleware": "Code from outside the image is not loaded",
-    "tool-parser-plugin": "Code from outside the image is not loaded",
-    "reasoning-parser-plugin": "Code from outside the image is not loaded",
-    "worker-extension-cls": "Code from outside the image is not loaded",
-    "worker-cls": "Code from outside the image is not loaded",
-    "logits-processors": "Code from outside the image is not loaded",
+_CURES = {
+    "Use `spec.model`": ("model",),
+    "Use `spec.revision`": ("revision",),
+    "Use `spec.remoteCode: Allow`": ("trust-remote-code", "code-revision"),
+    "Use `spec.credentialsRef`": ("hf-token",),
+    "Use `spec.source`": ("load-format",),
+    "Use `spec.weights`": ("download-dir",),
+    "Use `spec.adapters`": ("enable-lora", "lora-modules", "default-mm-loras"),
+    "Use `spec.disaggregation`": ("kv-transfer-config", "ec-transfer-config"),
+    "Use `spec.rollout.drainSeconds`": ("shutdown-timeout",),
+    "Use `spec.workload`: the plan decides on the cache": ("kv-cache-memory-bytes", "num-gpu-blocks-override"),
+    "Use `spec.metadata`: the plan is made from the model's config": ("hf-config-path",),
+    "Write the flags into `spec.engineArgs`": ("config",),
+    "The served name is the deployment's own": ("served-model-name",),
+    f"The engine listens on the pod's address and on {PORT}": ("host", "port", "uds", "grpc", "grpc-port"),
+    "Keys are the gateway's; a NetworkPolicy keeps others out": ("api-key",),
+    "TLS ends at the gateway": ("ssl-keyfile", "ssl-certfile", "ssl-ca-certs"),
+    "Penstock reads the engine's figures": ("disable-log-stats",),
+    "Requests may read no files of the pod": ("allowed-local-media-path",),
+    "The planner decides on GPUs": ("device-ids", "prefill-context-parallel-size"),
+    "Use `spec.replicas`": (
+        "data-parallel-size",
+        "data-parallel-size-local",
+        "data-parallel-address",
+        "data-parallel-rpc-port",
+        "data-parallel-rank",
+        "data-parallel-start-rank",
+        "data-parallel-backend",
+        "data-parallel-hybrid-lb",
+        "data-parallel-external-lb",
+        "data-parallel-multi-port-external-lb",
+        "data-parallel-supervisor-port",
+    ),
+    "One replica is one pod": (
+        "headless",
+        "nnodes",
+        "node-rank",
+        "master-addr",
+        "master-port",
+        "distributed-executor-backend",
+    ),
+    "Code from outside the image is not loaded": (
+        "middleware",
+        "tool-parser-plugin",
+        "reasoning-parser-plugin",
+        "io-processor-plugin",
+        "worker-extension-cls",
+        "worker-cls",
+        "scheduler-cls",
+        "logits-processors",
+        "model-class-overrides",
+        "log-config-file",
+    ),
 }
-
-_ALIASES = {
-    "tp": "tensor-parallel-size",
-    "pp": "pipeline-parallel-size",
-    "dp": "data-parallel-size",
-    "ep": "enable-expert-parallel",
-    "n": "nnodes",
-    "r": "node-rank",
-    "q": "quantization",
-    "device-memory-utilization": "gpu-memory-utilization",
-}
+_RESERVED = {name: cure for cure, names in _CURES.items() for name in names}
 
 _METRICS = MetricNames(
     running="vllm:num_requests_running",
     waiting="vllm:num_requests_waiting",
     kv_usage="vllm:kv_cache_usage_perc",
-    time_to_first_token="vllm:time_to_first_token_seconds",
-    inter_token_latency="vllm:inter_token_latency_seconds",
+    time_to_first_token="vllm:time_to_first_token_seconds",  # noqa: S106 - the name of a metric
+    inter_token_latency="vllm:inter_token_latency_seconds",  # noqa: S106 - the name of a metric
     prompt_tokens="vllm:prompt_tokens_total",
     generation_tokens="vllm:generation_tokens_total",
 )
@@ -145,11 +157,19 @@ def _policy(plan: Plan) -> Policy:
         "max-num-seqs": plan.max_sequences,
         "max-num-batched-tokens": plan.max_batched_tokens,
     }
-    return Policy(reserved=_RESERVED, planned=planned, ceilings=ceilings, aliases=_ALIASES)
+    return Policy(
+        reserved=_RESERVED | quantization_cures(plan, "quantization", "quantization-config"),
+        planned=planned,
+        ceilings=ceilings,
+        choices={"dtype": SIXTEEN_BITS},
+        switches={"enable-expert-parallel": plan.expert_parallel},
+        aliases={"O": "optimization-level"},
+        dotted=True,
+    )
 
 
 def _fraction(percent: int) -> str:
-    return f"0.{percent:02d}"
+    return f"{percent // 100}.{percent % 100:02d}"
 
 
 def _environment(vendor: Vendor, seconds: int) -> Iterator[dict[str, Any]]:

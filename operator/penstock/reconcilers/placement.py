@@ -5,6 +5,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from penstock.cluster.events import EventRecorder, Reference
+from penstock.cluster.resources import MODEL_DEPLOYMENTS
 from penstock.metrics import Metrics
 from penstock.planner.explain import answers_spec, is_kept
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
@@ -34,6 +36,7 @@ class PlacementReconciler:
     book: FactsBook
     clock: Clock
     metrics: Metrics
+    events: EventRecorder
 
     async def reconcile(self) -> Result:
         """One pass; again when the earliest fall-back timer ends."""
@@ -88,6 +91,10 @@ class PlacementReconciler:
         if before == decided:
             return
         self.world.decisions[key] = decided
+        if decided.decision.moved_because:
+            about = Reference(MODEL_DEPLOYMENTS, *key, decided.uid)
+            message = f"{decided.decision.moved_because}: {decided.decision.message}"
+            self.events.record(about, type="Normal", reason="Moved", message=message)
         self.metrics.decisions.labels(reason=decided.decision.reason).inc()
         self.world.look_at(*key)
 

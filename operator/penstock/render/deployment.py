@@ -12,6 +12,7 @@ from penstock.api.inferencepool import InferencePoolSpec
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.quantities import format_bytes
 from penstock.api.references import Toleration
+from penstock.engines.arguments import literal
 from penstock.engines.contract import PORT, EngineContainer
 from penstock.planner.plan import Assignment, Plan
 from penstock.render.names import ENGINE_CONTAINER, HTTP_PORT, ROLE_LABEL, child_metadata, labels_of, pod_selector
@@ -142,7 +143,7 @@ def _environment(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
     yield from (dict(variable) for variable in request.storage.environment)
     yield from (dict(variable) for variable in request.container.environment)
     for variable in request.deployment.spec.pod.environment:
-        yield {"name": variable.name, "value": variable.value}
+        yield {"name": variable.name, "value": literal(variable.value)}
 
 
 def _resources(request: DeploymentRequest) -> dict[str, Any]:
@@ -169,4 +170,4 @@ def _tolerations(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
 
 def _toleration(toleration: Toleration) -> dict[str, Any]:
     content = {"key": toleration.key, "value": toleration.value, "effect": toleration.effect}
-    return {"operator": toleration.operator, **{key: value for key, value in content.items() if value}}
+    return {"operator": str(toleration.operator), **{key: value for key, value in content.items() if value}}

@@ -22,8 +22,11 @@ def render_service(deployment: ModelDeployment, revision: str, assignment: Assig
 
 
 def render_headless_service(deployment: ModelDeployment, revision: str, plan: Plan) -> dict[str, Any]:
-    """One address per ready pod: clients that keep connections alive balance by themselves."""
-    name = f"{deployment.metadata.name}-{revision}-pods"
+    """One address per ready pod: clients that keep connections alive balance by themselves.
+
+    It has the revision's own name: a longer one would not fit 63 characters for the longest deployment name.
+    """
+    name = f"{deployment.metadata.name}-{revision}"
     return {
         "apiVersion": "v1",
         "kind": "Service",

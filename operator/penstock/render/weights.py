@@ -1,7 +1,10 @@
 """Where the weights come from and where they land: volumes, mounts, environment, and what the engine is told to load.
 
-Hub downloads land in a volume of the revision (sized to the model), in the node's own cache where the pool's owner allows that, or in
-the pod's own scratch space. A PVC, an OCI image and an object store are used where they are.
+Hub downloads land in a volume of the revision (sized to the model), in the node's own cache where the pool's owner
+allows that, or in the pod's own scratch space. A PVC, an OCI image and an object store are used where they are.
+
+The volume of a revision is ReadWriteMany: a Job fills it once, then every replica on every node reads it offline and
+keeps its compile caches there. A storage class without ReadWriteMany leaves the claim pending.
 """
 
 from collections.abc import Iterator
@@ -11,6 +14,8 @@ from typing import Any
 from penstock.api.inferencepool import InferencePoolSpec
 from penstock.api.modeldeployment import ModelDeployment, Source, SourceType, WeightCache
 from penstock.api.quantities import format_bytes, parse_bytes
+from penstock.api.refusals import Refusal, Refused
+from penstock.engines.arguments import literal
 from penstock.engines.contract import WeightsLocation
 from penstock.planner.plan import Checkpoint
 from penstock.render.names import child_metadata, labels_of
@@ -89,8 +94,8 @@ def _hub(deployment: ModelDeployment, checkpoint: Checkpoint, pool: InferencePoo
     if cache is WeightCache.VOLUME:
         claim = f"{deployment.metadata.name}-{revision}"
         volume = {"name": "cache", "persistentVolumeClaim": {"claimName": claim}}
-    elif cache is WeightCache.NODE and pool.node_cache is not None:
-        volume = {"name": "cache", "hostPath": {"path": pool.node_cache.path, "type": "DirectoryOrCreate"}}
+    elif cache is WeightCache.NODE:
+        volume = _node_cache(pool)
     return Storage(
         location=WeightsLocation(checkpoint.model, checkpoint.revision),
         volumes=(volume,),
@@ -101,6 +106,14 @@ def _hub(deployment: ModelDeployment, checkpoint: Checkpoint, pool: InferencePoo
     )
 
 
+def _node_cache(pool: InferencePoolSpec) -> dict[str, Any]:
+    """The directory that the pool's owner offers; never another place, which nobody sized for the weights."""
+    if pool.node_cache is None:
+        cure = "Set `spec.nodeCache` on the pool, or another `weights.cache`"
+        raise Refused([Refusal("spec.weights.cache", WeightCache.NODE, "the pool offers no node cache", cure)])
+    return {"name": "cache", "hostPath": {"path": pool.node_cache.path, "type": "DirectoryOrCreate"}}
+
+
 def _hub_environment(deployment: ModelDeployment, checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:
     yield {"name": "HF_HOME", "value": f"{CACHE_DIRECTORY}/huggingface"}
     reference = deployment.spec.credentials_ref
@@ -109,7 +122,7 @@ def _hub_environment(deployment: ModelDeployment, checkpoint: Checkpoint) -> Ite
         yield {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": secret}}
     hub = checkpoint.source.hub
     if hub is not None and hub.mirror_url:
-        yield {"name": "HF_ENDPOINT", "value": hub.mirror_url}
+        yield {"name": "HF_ENDPOINT", "value": literal(hub.mirror_url)}
 
 
 def _offline() -> Iterator[dict[str, Any]]:
@@ -121,7 +134,9 @@ def _offline() -> Iterator[dict[str, Any]]:
 def _object_store(source: Source) -> Iterator[dict[str, Any]]:
     yield {"name": "HF_HOME", "value": f"{CACHE_DIRECTORY}/huggingface"}
     if source.object_store is not None and source.object_store.endpoint:
-        yield {"name": "AWS_ENDPOINT_URL", "value": source.object_store.endpoint}
+        yield {"name": "AWS_ENDPOINT_URL", "value": literal(source.object_store.endpoint)}
+        # Stores of one's own seldom have a name for each bucket; the streamer would otherwise ask for one.
+        yield {"name": "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING", "value": "0"}
 
 
 def _in_place(source: Source) -> tuple[WeightsLocation, list[dict[str, Any]], list[dict[str, Any]]]:

@@ -55,7 +55,7 @@ class Serving:
     draining: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     _slots: asyncio.Semaphore = field(init=False)
-    _numbers: count[int] = field(default_factory=lambda: count(1))
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _in_flight: int = 0
 
     def __post_init__(self) -> None:

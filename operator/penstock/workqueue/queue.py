@@ -2,7 +2,7 @@
 
 The semantics are client-go's: a key that is added while it is worked comes back when that is done. Two lanes:
 what just happened goes before what is merely looked at again, but every eighth turn belongs to the slow lane, so
-that it never starves.
+that it never starves. Longer waits lie in a heap until the clock says so.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from typing import Generic, Protocol, TypeVar
 from penstock.errors import PenstockError
 from penstock.workqueue.backoff import Backoff
 from penstock.workqueue.clock import Clock
+from penstock.workqueue.rate import TokenBucket
 
 __all__ = ["Observer", "QueueClosed", "SilentObserver", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
 _SLOW_TURN = 8
+_STALE_TIMERS = 64
 
 
 class QueueClosed(PenstockError):
@@ -59,13 +61,16 @@ class SilentObserver:
 class WorkQueue(Generic[K]):
     """Keys that wait, each once; `get`, work, `done`."""
 
-    def __init__(self, *, clock: Clock, backoff: Backoff, observer: Observer | None = None) -> None:
+    def __init__(
+        self, *, clock: Clock, backoff: Backoff, observer: Observer | None = None, rate: TokenBucket | None = None
+    ) -> None:
         self._clock = clock
         self._backoff = backoff
+        self._rate = rate
         self._observer: Observer = observer or SilentObserver()
         self._fast: OrderedDict[K, float] = OrderedDict()
         self._slow: OrderedDict[K, float] = OrderedDict()
-        self._processing: set[K] = set()
+        self._processing: dict[K, float] = {}
         self._again: dict[K, bool] = {}
         self._timers: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
@@ -83,6 +88,12 @@ class WorkQueue(Generic[K]):
     def idle(self) -> bool:
         """True where nothing waits and nobody works; timers do not count."""
         return not self._fast and not self._slow and not self._processing
+
+    @property
+    def longest_running(self) -> float:
+        """For how many seconds the key that is worked longest is worked; 0 where none is."""
+        oldest = min(self._processing.values(), default=None)
+        return 0.0 if oldest is None else self._clock.monotonic() - oldest
 
     def add(self, key: K, *, slow: bool = False) -> None:
         """Have the key worked; a key that waits already is not added twice, at most it changes to the fast lane."""
@@ -107,12 +118,17 @@ class WorkQueue(Generic[K]):
         if self._closed or self._due.get(key, due + 1) <= due:
             return
         self._due[key] = due
+        if not self._timers or due < self._timers[0][0]:
+            self._timer_changed.set()
         heapq.heappush(self._timers, (due, next(self._numbers), key))
-        self._timer_changed.set()
+        if len(self._timers) > _STALE_TIMERS + 2 * len(self._due):
+            self._drop_stale_timers()
 
     def retry(self, key: K) -> float:
-        """Add it after its back-off; returns the delay in seconds."""
+        """Add it after its back-off, or later where too many fail at once; returns the delay in seconds."""
         delay = self._backoff.next(key)
+        if self._rate is not None:
+            delay = max(delay, self._rate.reserve())
         self._observer.retried()
         self.add_after(key, delay)
         return delay
@@ -123,9 +139,7 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """Wait for a key; it is this worker's until `done`. Raises `QueueClosed`."""
-        while not len(self):
-            if self._closed:
-                raise QueueClosed
+        while not self._closed and not len(self):
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
@@ -133,14 +147,17 @@ class WorkQueue(Generic[K]):
             except asyncio.CancelledError:
                 self._pass_on(waiter)
                 raise
+        if self._closed:
+            # What still waits is looked at again by the next process: it reads the world, not this queue.
+            raise QueueClosed
         key, since = self._lane().popitem(last=False)
-        self._processing.add(key)
-        self._observer.taken(self._clock.monotonic() - since, len(self))
+        now = self._processing[key] = self._clock.monotonic()
+        self._observer.taken(now - since, len(self))
         return key
 
     def done(self, key: K) -> None:
         """The worker is through; a key touched meanwhile waits again."""
-        self._processing.discard(key)
+        self._processing.pop(key, None)
         slow = self._again.pop(key, None)
         if slow is not None:
             self.add(key, slow=slow)
@@ -171,6 +188,7 @@ class WorkQueue(Generic[K]):
         finally:
             for task in (sleeping, changed):
                 task.cancel()
+            await asyncio.gather(sleeping, changed, return_exceptions=True)
 
     def _move_due(self) -> None:
         now = self._clock.monotonic()
@@ -180,6 +198,10 @@ class WorkQueue(Generic[K]):
             if self._due.get(key) == due:
                 del self._due[key]
                 self.add(key)
+
+    def _drop_stale_timers(self) -> None:
+        self._timers = [timer for timer in self._timers if self._due.get(timer[2]) == timer[0]]
+        heapq.heapify(self._timers)
 
     def _lane(self) -> OrderedDict[K, float]:
         if self._slow and (not self._fast or next(self._turns) % _SLOW_TURN == 0):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from penstock.cluster.fake.player.objects import Object, name_of, with_condition
 
-__all__ = ["Figures", "Progress", "deployment_status"]
+__all__ = ["Figures", "Progress", "deployment_status", "share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Figures:
             updated=sum(status.get("replicas", 0) for name, status in statuses if name == current),
             ready=sum(status.get("readyReplicas", 0) for _, status in statuses),
             available=sum(status.get("availableReplicas", 0) for _, status in statuses),
-            allowed_unavailable=bound if isinstance(bound, int) else 0,
+            allowed_unavailable=share(bound, live["spec"]["replicas"], up=False),
         )
 
     @property
@@ -44,6 +44,7 @@ class Figures:
 class Progress:
     """When a roll-out last came a step further, on the monotonic clock."""
 
+    uid: str
     figures: Figures
     since: float
 
@@ -60,6 +61,14 @@ class Progress:
         )
         if further:
             self.since = now
+
+
+def share(bound: int | str, wanted: int, *, up: bool) -> int:
+    """A number, or a percentage of the replicas, rounded as Kubernetes does."""
+    if isinstance(bound, int):
+        return bound
+    percent = int(bound.rstrip("%"))
+    return -(-wanted * percent // 100) if up else wanted * percent // 100
 
 
 def deployment_status(live: Object, figures: Figures, *, current: str, late: bool, now: datetime) -> Object:
@@ -91,9 +100,17 @@ def _available(figures: Figures) -> Object:
 
 def _progressing(figures: Figures, *, current: str, late: bool) -> Object:
     if late:
-        status, reason, message = "False", "ProgressDeadlineExceeded", f'ReplicaSet "{current}" has timed out progressing.'
+        status, reason, message = (
+            "False",
+            "ProgressDeadlineExceeded",
+            f'ReplicaSet "{current}" has timed out progressing.',
+        )
     elif figures.complete:
-        status, reason, message = "True", "NewReplicaSetAvailable", f'ReplicaSet "{current}" has successfully progressed.'
+        status, reason, message = (
+            "True",
+            "NewReplicaSetAvailable",
+            f'ReplicaSet "{current}" has successfully progressed.',
+        )
     else:
         status, reason, message = "True", "ReplicaSetUpdated", f'ReplicaSet "{current}" is progressing.'
     return {"type": "Progressing", "status": status, "reason": reason, "message": message}

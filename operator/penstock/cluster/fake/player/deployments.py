@@ -6,7 +6,7 @@ Reads `maxSurge` and `maxUnavailable` as numbers or percentages; pausing, rollin
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from penstock.cluster.fake.player.deployment_status import Figures, Progress, deployment_status
+from penstock.cluster.fake.player.deployment_status import Figures, Progress, deployment_status, share
 from penstock.cluster.fake.player.inbox import Inbox
 from penstock.cluster.fake.player.objects import (
     Object,
@@ -31,11 +31,11 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class DeploymentController:
-    """Acts on one Deployment at a time; `check_later` is asked for at the end of its deadline."""
+    """Acts on one Deployment at a time, and remembers since when each makes no progress."""
 
     surroundings: Surroundings
     inbox: Inbox[Key] = field(default_factory=Inbox)
-    _progress: dict[str, Progress] = field(default_factory=dict)
+    _progress: dict[Key, Progress] = field(default_factory=dict)
 
     def heard(self, live: Object) -> None:
         """Something changed that may matter to a Deployment."""
@@ -49,6 +49,7 @@ class DeploymentController:
         """Bring one Deployment a step further; in how many seconds to look again, where time alone decides."""
         live = self.surroundings.server.get("deployments", *key)
         if live is None or is_terminating(live):
+            self._progress.pop(key, None)
             return None
         current = self._current(live)
         owned = self._owned(live)
@@ -103,8 +104,8 @@ class DeploymentController:
                 self._scale(current, wanted)
             return
         bounds = strategy.get("rollingUpdate") or {}
-        surge = _share(bounds.get("maxSurge", "25%"), wanted, up=True)
-        unavailable = _share(bounds.get("maxUnavailable", "25%"), wanted, up=False)
+        surge = share(bounds.get("maxSurge", "25%"), wanted, up=True)
+        unavailable = share(bounds.get("maxUnavailable", "25%"), wanted, up=False)
         if not surge and not unavailable:
             unavailable = 1
         spare = wanted + surge - sum(each["spec"]["replicas"] for each in old)
@@ -114,11 +115,11 @@ class DeploymentController:
 
     def _shrink(self, old: Sequence[Object], current: Object, *, keep: int) -> None:
         """Take from the old sets what is not available first, then what the new one makes up for."""
-        available = sum(_status(each, "availableReplicas") for each in (*old, current))
+        available = sum(_available(each) for each in (*old, current))
         removable = max(0, available - max(0, keep))
         for each in sorted(old, key=_number):
             replicas = each["spec"]["replicas"]
-            useless = max(0, replicas - _status(each, "availableReplicas"))
+            useless = replicas - _available(each)
             taken = min(replicas - useless, removable)
             removable -= taken
             self._scale(each, replicas - useless - taken)
@@ -141,7 +142,9 @@ class DeploymentController:
         """Write the status where it differs; the seconds until the roll-out is late."""
         figures = Figures.of(live, self._owned(live), current)
         now = self.surroundings.clock.monotonic()
-        progress = self._progress.setdefault(live["metadata"]["uid"], Progress(figures, now))
+        progress = self._progress.get(place_of(live))
+        if progress is None or progress.uid != live["metadata"]["uid"]:
+            progress = self._progress[place_of(live)] = Progress(live["metadata"]["uid"], figures, now)
         progress.note(figures, now)
         late_in = live["spec"].get("progressDeadlineSeconds", _DEADLINE_SECONDS) - (now - progress.since)
         late = late_in <= 0 and not figures.complete
@@ -151,10 +154,6 @@ class DeploymentController:
                 "deployments", *place_of(live), lambda each: {**each, "status": status}, subresource="status"
             )
         return late_in if late_in > 0 and not figures.complete else None
-
-    def forget(self, live: Object) -> None:
-        """A Deployment is gone."""
-        self._progress.pop(live["metadata"]["uid"], None)
 
 
 def _number(replica_set: Object) -> int:
@@ -166,13 +165,10 @@ def _status(replica_set: Object, field_name: str) -> int:
     return int(replica_set.get("status", {}).get(field_name, 0))
 
 
+def _available(replica_set: Object) -> int:
+    """Never more than it is scaled to: its status lags behind, and what leaves must not be counted on."""
+    return int(min(_status(replica_set, "availableReplicas"), replica_set["spec"]["replicas"]))
+
+
 def _pods(replica_set: Object) -> int:
     return _status(replica_set, "replicas")
-
-
-def _share(bound: int | str, wanted: int, *, up: bool) -> int:
-    """A number, or a percentage of the replicas, rounded as Kubernetes does."""
-    if isinstance(bound, int):
-        return bound
-    percent = int(bound.rstrip("%"))
-    return -(-wanted * percent // 100) if up else wanted * percent // 100

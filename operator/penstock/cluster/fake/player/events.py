@@ -20,6 +20,8 @@ class Reporter:
         server, now = self.surroundings.server, stamp(self.surroundings.clock.now())
         namespace, name = place_of(about)
         place = namespace or "default"
+        if server.get("namespaces", "", place) is None:
+            return
         event = f"{name}.{digest([about['metadata']['uid'], reason, message])}"
         if server.get("events", place, event) is not None:
             server.update(

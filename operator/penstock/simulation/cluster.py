@@ -1,0 +1,141 @@
+"""A whole cluster in one process: API server, CRDs, GPU nodes, controllers, kubelets, engines, Services."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+import aiohttp
+
+from penstock.api.crd import custom_resource_definition
+from penstock.api.kinds import KINDS
+from penstock.cluster.fake.player import Player, PlayerSettings
+from penstock.cluster.fake.player.surroundings import Surroundings
+from penstock.cluster.fake.server import FakeAPIServer
+from penstock.simulation.clock import FastClock
+from penstock.simulation.engine import SimulatedEngine
+from penstock.simulation.network import AddressBook
+from penstock.simulation.nodes import sample_fleet
+from penstock.simulation.runtime import EngineRuntime
+from penstock.simulation.service_proxy import ServiceProxies
+from penstock.workqueue.clock import SystemClock
+
+__all__ = ["SAMPLE_NODES", "SimulatedCluster", "SimulationSettings"]
+
+Object = dict[str, Any]
+
+SAMPLE_NODES: Mapping[str, int] = {"h100": 2, "b200": 1, "a100": 2, "mi300x": 1}
+"""Nodes of eight GPUs for the pools of the samples."""
+
+_OPERATOR_NAMESPACE = "penstock-system"
+_PROBES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSettings:
+    """How many nodes of each kind there are, and how much faster than real time passes in the cluster."""
+
+    nodes: Mapping[str, int] = field(default_factory=lambda: dict(SAMPLE_NODES))
+    speed: float = 20.0
+    player: PlayerSettings = field(default_factory=PlayerSettings)
+    port: int = 0
+
+
+class SimulatedCluster:
+    """`async with` starts it and stops it; nothing of it is left then."""
+
+    def __init__(self, settings: SimulationSettings, *, random: Random) -> None:
+        self.clock = FastClock(SystemClock(), settings.speed)
+        self.server = FakeAPIServer(port=settings.port)
+        self.book = AddressBook(random)
+        self.proxies = ServiceProxies(self.server, self.book)
+        self._settings = settings
+        self._random = random
+        self._stack = contextlib.AsyncExitStack()
+        self._runtime: EngineRuntime | None = None
+        self._player: Player | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        await self._stack.enter_async_context(self.server)
+        connector = aiohttp.TCPConnector(limit=_PROBES_AT_ONCE, force_close=True)
+        session = await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        self._install()
+        self._runtime = EngineRuntime(self.server, self.book, self.clock, session)
+        surroundings = Surroundings(self.server, self.clock, self._random)
+        self._player = Player(surroundings, self._runtime, self._settings.player)
+        running = asyncio.create_task(self._run(self._player), name="simulated cluster")
+        self._stack.push_async_callback(_end, running)
+        await self._player.started.wait()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def player(self) -> Player:
+        """The controllers and kubelets; only within `async with`."""
+        if self._player is None:
+            message = "the cluster was not started"
+            raise RuntimeError(message)
+        return self._player
+
+    @property
+    def runtime(self) -> EngineRuntime:
+        """What runs the engines; only within `async with`."""
+        if self._runtime is None:
+            message = "the cluster was not started"
+            raise RuntimeError(message)
+        return self._runtime
+
+    def kubeconfig(self, path: Path) -> Path:
+        """Write a kubeconfig for kubectl and the operator."""
+        return self.server.kubeconfig(path)
+
+    def engine(self, namespace: str, pod: str) -> SimulatedEngine | None:
+        """The engine of a pod, None where none runs."""
+        return self.runtime.engines.get((namespace, pod))
+
+    def service_url(self, namespace: str, name: str, port: int = 8000) -> str:
+        """Where clients on this machine reach a Service; KeyError where there is none."""
+        host, real_port = self.proxies.address(namespace, name, port)
+        return f"http://{host}:{real_port}"
+
+    def kill_node(self, name: str) -> None:
+        """Take a node's power away: engines end, heartbeats stop."""
+        self.player.kill_node(name)
+
+    def revive_node(self, name: str) -> None:
+        """Give it back; its pods start anew."""
+        self.player.revive_node(name)
+
+    def remove_node(self, name: str) -> None:
+        """Take it away for good, as a cloud does with a dead machine: its pods go with it."""
+        self.player.kill_node(name)
+        self.server.delete("nodes", "", name)
+
+    def add_nodes(self, nodes: Iterable[Object]) -> None:
+        """More machines."""
+        for node in nodes:
+            self.server.put(node)
+
+    def _install(self) -> None:
+        for kind in KINDS:
+            self.server.put(custom_resource_definition(kind))
+        self.server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OPERATOR_NAMESPACE}})
+        self.add_nodes(sample_fleet(self._settings.nodes))
+
+    async def _run(self, player: Player) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(player.run(), name="player")
+            group.create_task(self.proxies.run(), name="services")
+
+
+async def _end(running: asyncio.Task[None]) -> None:
+    """Cancel it; an error that ended it before is raised."""
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

@@ -1,0 +1,78 @@
+"""Addresses of pods and Services on the loopback interface: where a simulated address really listens.
+
+Linux binds every address of 127/8 without rights, so each pod has one of its own. Elsewhere, and where an address is
+taken, another port of 127.0.0.1 stands behind it; the book knows which.
+"""
+
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from random import Random
+
+__all__ = ["AddressBook", "Place"]
+
+_PODS = ipaddress.IPv4Network("127.16.0.0/12")
+_LOOPBACK = "127.0.0.1"
+_MOST_TRIES = 64
+
+Place = tuple[str, int]
+"""Address and port."""
+
+
+@dataclass(slots=True)
+class AddressBook:
+    """Hands addresses out and remembers where those that could not be bound really are."""
+
+    random: Random
+    whole_loopback: bool = field(default_factory=lambda: can_bind("127.31.255.254", 0))
+    _pods: set[str] = field(default_factory=set)
+    _elsewhere: dict[Place, Place] = field(default_factory=dict)
+
+    def new_pod(self, port: int) -> str:
+        """An address that no other pod has, and where nobody on this machine listens on that port."""
+        for _ in range(_MOST_TRIES):
+            address = str(_PODS[self.random.randrange(1, _PODS.num_addresses - 1)])
+            if address not in self._pods and (not self.whole_loopback or can_bind(address, port)):
+                self._pods.add(address)
+                return address
+        message = "no loopback address is free for another pod"
+        raise OSError(errno.EADDRNOTAVAIL, message)
+
+    def release_pod(self, address: str) -> None:
+        """The pod is gone."""
+        self._pods.discard(address)
+        for place in [place for place in self._elsewhere if place[0] == address]:
+            del self._elsewhere[place]
+
+    def listen_at(self, address: str, port: int) -> Place:
+        """Where to bind for that address; the same until it is released."""
+        place = (address, port)
+        if place in self._elsewhere:
+            return self._elsewhere[place]
+        if can_bind(address, port):
+            return place
+        with socket.socket() as probe:
+            probe.bind((_LOOPBACK, 0))
+            self._elsewhere[place] = (_LOOPBACK, probe.getsockname()[1])
+        return self._elsewhere[place]
+
+    def find(self, address: str, port: int) -> Place:
+        """Where it really listens."""
+        return self._elsewhere.get((address, port), (address, port))
+
+    def forget(self, address: str, port: int) -> None:
+        """Nobody listens there any more."""
+        self._elsewhere.pop((address, port), None)
+
+
+def can_bind(address: str, port: int) -> bool:
+    """Whether this machine lets us listen there now."""
+    with socket.socket() as probe:
+        # A connection that ended a moment ago does not keep the address, as it does not keep aiohttp's own.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,24 @@
+"""Fixtures of the integration tests."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from integration.stage import Stage, node, pool, stage
+
+__all__ = ["cluster", "empty_cluster"]
+
+
+@pytest.fixture
+async def empty_cluster(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A cluster without pools, and no operator yet."""
+    async with stage(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def cluster(empty_cluster: Stage) -> Stage:
+    """A cluster with one pool of one H100 node, and an operator that runs."""
+    empty_cluster.put(pool("h100"), node("h100-a"))
+    await empty_cluster.start()
+    return empty_cluster

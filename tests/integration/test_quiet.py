@@ -1,0 +1,97 @@
+"""Invariant 3: no API write and no status churn while nothing changes; invariant 7: nor after a restart or an upgrade."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from integration.stage import Running, Stage, deployment, node, pool
+
+from penstock.render import revisions
+
+
+async def _visited_again(running: Running) -> None:
+    """What a sweep does each ten minutes: list our kinds and look at every object."""
+    for sweep in running.operator.own.sweeps:
+        await sweep.sweep()
+
+
+async def test_no_request_while_nothing_changes(empty_cluster: Stage) -> None:
+    """Bookmarks come and are heard; nothing is asked and nothing is written."""
+    cluster = empty_cluster
+    cluster.server.set_bookmarks(0.05)
+    cluster.put(pool("h100"), node("h100-a"), deployment("one"), deployment("two", replicas=2))
+    running = await cluster.start()
+    await cluster.ready("one", "two")
+    before, began = dict(cluster.server.requests), cluster.clock.monotonic()
+    heard = began + cluster.clock.speed * 0.2
+    await cluster.until(lambda: all(each.last_heard > heard for each in running.operator.informers))
+    assert dict(cluster.server.requests) == before
+
+
+async def test_a_visit_of_every_key_writes_nothing(cluster: Stage) -> None:
+    """The sweep that guards against ghosts changes nothing."""
+    cluster.put(deployment("one"), deployment("two"))
+    await cluster.ready("one", "two")
+    writes = cluster.writes()
+    await _visited_again(cluster.operators[0])
+    await cluster.rest()
+    assert cluster.writes() == writes
+
+
+async def test_the_same_spec_applied_again_writes_nothing(cluster: Stage) -> None:
+    """A GitOps tool that syncs sees no answer."""
+    cluster.put(deployment())
+    await cluster.ready()
+    writes = cluster.writes()
+    cluster.server.update("modeldeployments", "team", "chat", lambda live: live)
+    await cluster.rest()
+    assert cluster.writes() == writes
+
+
+async def test_a_restart_writes_nothing(cluster: Stage) -> None:
+    """Everything that was decided is found again."""
+    cluster.put(deployment("one"), deployment("two", replicas=2))
+    await cluster.ready("one", "two")
+    writes, picture = cluster.writes(), cluster.picture()
+    await cluster.restart()
+    await cluster.rest()
+    assert cluster.writes() == writes
+    assert cluster.picture() == picture
+
+
+async def test_another_renderer_touches_no_deployment(cluster: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release with other engine images leaves what is pinned alone, and repairs from what is pinned."""
+    cluster.put(deployment())
+    await cluster.ready()
+    (before,) = cluster.children("deployments")
+    rendered = revisions._container
+
+    def newer(request: Any, storage: Any) -> Any:
+        return replace(rendered(request, storage), image="example.com/engine:next")
+
+    await cluster.kill()
+    monkeypatch.setattr(revisions, "_container", newer)
+    await cluster.start()
+    await cluster.rest()
+    assert cluster.children("deployments") == [before]
+    cluster.server.delete("deployments", "team", before["metadata"]["name"])
+    await cluster.ready()
+    (again,) = cluster.children("deployments")
+    assert again["spec"]["template"] == before["spec"]["template"]
+
+
+async def test_another_renderer_serves_what_is_asked_for_anew(cluster: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counter-check: with the newer release, a changed spec does get the newer image."""
+    cluster.put(deployment())
+    await cluster.ready()
+    rendered = revisions._container
+
+    def newer(request: Any, storage: Any) -> Any:
+        return replace(rendered(request, storage), image="example.com/engine:next")
+
+    monkeypatch.setattr(revisions, "_container", newer)
+    cluster.edit(engineArgs=["--seed=1"])
+    await cluster.ready()
+    await cluster.until(lambda: len(cluster.revisions()) == 1)
+    (now,) = cluster.children("deployments")
+    assert now["spec"]["template"]["spec"]["containers"][0]["image"] == "example.com/engine:next"
