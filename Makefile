@@ -42,10 +42,10 @@ e2e: $(STAMP) testbed ## A real control plane with KWOK nodes: placement, servin
 	@$(BIN)/python -m pytest e2e $(ARGS)
 
 soak: $(STAMP) ## What takes long: many property cases, hours of faults (SECONDS_OF_FAULTS=3600)
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests -m "property or soak" --override-ini timeout=0 -p no:randomly $(ARGS)
+	@HYPOTHESIS_PROFILE=$(if $(SOAK_SAMPLE),sample,soak) SOAK_SAMPLE=$(SOAK_SAMPLE) $(BIN)/python -m pytest tests -m "property or soak" --override-ini timeout=0 -p no:randomly $(ARGS)
 
 bench: $(STAMP) ## Print the published figures, one JSON line each
-	@$(BIN)/python -m bench $(ARGS)
+	@PYTHONPATH=e2e $(BIN)/python -m bench $(ARGS)
 
 check: fmt lint types imports verify test ## Everything a commit must pass
 

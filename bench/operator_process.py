@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-
 from bench.figures import progress
 
 __all__ = ["OperatorProcess", "Sample", "operator_process"]
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:]+)(\{(?P<labels>[^}]*)\})? (?P<value>\S+)$")
-_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_WRITES = ("create", "update", "patch", "delete")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -40,8 +39,10 @@ class Sample:
     @property
     def writes(self) -> float:
         """Requests that changed something, Lease renewals apart."""
-        return sum(self.total("rest_client_requests_total", f'method="{method}"') for method in _WRITES) - self.total(
-            "penstock_lease_writes_total"
+        return sum(
+            self.total("penstock_api_requests_total", f'verb="{verb}"')
+            - self.total("penstock_api_requests_total", f'verb="{verb}"', 'resource="leases"')
+            for verb in _WRITES
         )
 
     def quantile(self, name: str, share: float) -> float:

@@ -1,4 +1,4 @@
-"""`steady_api_writes` and `steady_cpu`: what the operator does when nothing changes, and what a creation burst costs."""
+"""`steady_api_writes`, `steady_cpu`: what the operator does when nothing changes, and what a burst costs it."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from bench.fleet import GPUS_PER_NODE, deployments, nodes, pool
 from bench.memory_server import memory_server
 from bench.operator_process import OperatorProcess, operator_process
 from bench.population import install_crds, make_namespace, populate
+
 from penstock.cluster.client import Client
 
 __all__ = ["main"]

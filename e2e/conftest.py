@@ -51,7 +51,7 @@ class Cluster:
     def get(self, kind: str, name: str, namespace: str = "assistants") -> dict[str, Any]:
         """One object, or an empty one where it is absent."""
         text = self.plane.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        found: dict[str, Any] = json.loads(text) if text else {}
+        found: dict[str, Any] = json.loads(text or "{}")
         return found
 
     def items(self, kind: str, namespace: str = "assistants") -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ class Cluster:
     def condition(self, name: str, kind: str) -> tuple[str, str]:
         """Status and reason of a deployment's condition."""
         conditions = self.get("modeldeployments.penstock.dev", name).get("status", {}).get("conditions", [])
-        found = next((item for item in conditions if item["type"] == kind), {})
+        found: dict[str, str] = next((item for item in conditions if item["type"] == kind), {})
         return found.get("status", ""), found.get("reason", "")
 
     def until(self, claim: Callable[[], bool], what: str, *, patience: float = _PATIENCE_SECONDS) -> None:

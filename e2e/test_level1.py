@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import pytest
+
 from conftest import Cluster
 
 pytestmark = pytest.mark.real
@@ -45,7 +46,8 @@ def test_nothing_is_written_while_nothing_changes(cluster: Cluster) -> None:
     cluster.until(lambda: ready(cluster, "quiet"), "quiet is ready")
 
     def versions() -> dict[str, str]:
-        kinds = "modeldeployments.penstock.dev,deployments,services,controllerrevisions,poddisruptionbudgets,networkpolicies"
+        kinds = "modeldeployments.penstock.dev,deployments,services,controllerrevisions,"
+        kinds += "poddisruptionbudgets,networkpolicies"
         return {
             f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
             for item in cluster.items(kinds)
@@ -108,7 +110,7 @@ def test_the_api_server_is_down_for_a_while(cluster: Cluster) -> None:
 
 
 def test_a_killed_operator_is_followed_by_another(cluster: Cluster) -> None:
-    """kill -9: the standby takes the Lease; nothing is made twice."""
+    """After kill -9 the standby takes the Lease; nothing is made twice."""
     cluster.start_operator()
     leader = cluster.operators[-2]
     leader.send_signal(signal.SIGKILL)

@@ -1,9 +1,19 @@
-"""How many cases a property sees: 200 in `make test`, 100,000 in `make soak` (HYPOTHESIS_PROFILE=soak)."""
+"""How many cases a property sees: 200 in `make test`, 100,000 in `make soak`, 1,000 in CI's sample of it."""
 
 import os
+from collections.abc import Iterable
 
-from hypothesis import settings
+import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 settings.register_profile("default-here", max_examples=200, deadline=None)
-settings.register_profile("soak", max_examples=100_000, deadline=None)
+settings.register_profile("sample", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", max_examples=100_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default-here"))
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Mark every Hypothesis test as a property, so that `make soak` finds it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.property)

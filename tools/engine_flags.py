@@ -1,8 +1,10 @@
 """Read an engine's flags from its released wheel, without installing or importing it.
 
-`python tools/engine_flags.py vllm-0.33.0-*.whl > operator/penstock/catalogue/flags/vllm-0.33.0.json`. Two things are found in the
-source: literal `add_argument("--flag", ...)` calls, and fields of the classes from which the engine makes its flags. A boolean field is a switch.
-"""
+`python tools/engine_flags.py vllm-0.33.0-*.whl > operator/penstock/catalogue/flags/vllm-0.33.0.json`. Two things are
+found in the source: literal `add_argument("--flag", ...)` calls, and fields of the classes from which the engine makes
+its flags. A boolean field is a switch, a list takes several values, and every other spelling of a flag is written down
+beside its first one.
+"""  # noqa: INP001 - a script, not a package
 
 import argparse
 import ast
@@ -10,11 +12,12 @@ import hashlib
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _SWITCHES = frozenset({"store_true", "store_false", "BooleanOptionalAction", "DeprecatedStoreTrueAction"})
+_LISTS = frozenset({"list", "List", "tuple", "Tuple", "set", "Set", "Sequence"})
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,12 @@ class Layout:
 LAYOUTS = {
     "vllm": Layout(
         "vLLM",
-        calls=("vllm/engine/arg_utils.py", "vllm/entrypoints/"),
+        calls=(
+            "vllm/engine/arg_utils.py",
+            "vllm/entrypoints/cli/serve.py",
+            "vllm/entrypoints/common/cli_args.py",
+            "vllm/entrypoints/launchers/cli_args.py",
+        ),
         flag_classes=("FrontendArgs", "BaseFrontendArgs"),
         fields=("vllm/config/", "vllm/entrypoints/", "vllm/engine/arg_utils.py"),
     ),
@@ -43,6 +51,16 @@ LAYOUTS = {
 }
 
 
+@dataclass(frozen=True)
+class FoundFlag:
+    """One flag by its first spelling; `nargs` is argparse's: empty for one value, else `*`, `+` or `?`."""
+
+    name: str
+    value: bool
+    nargs: str = ""
+    aliases: tuple[str, ...] = ()
+
+
 def main() -> int:
     """Print the flags of the wheel that is named."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -50,28 +68,51 @@ def main() -> int:
     wheel: Path = parser.parse_args().wheel
     name, version = wheel.name.split("-")[:2]
     if name not in LAYOUTS:
-        print(f"{wheel.name}: no wheel of {' or '.join(LAYOUTS)}", file=sys.stderr)
+        sys.stderr.write(f"{wheel.name}: no wheel of {' or '.join(LAYOUTS)}\n")
         return 2
-    flags = read_flags(wheel, LAYOUTS[name])
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    release = {"engine": LAYOUTS[name].engine, "version": version, "wheel_sha256": digest, "flags": flags}
-    print(json.dumps(release, indent=1, sort_keys=True))
+    release: dict[str, object] = {"engine": LAYOUTS[name].engine, "version": version, "wheel_sha256": digest}
+    release |= document(read_flags(wheel, LAYOUTS[name]))
+    sys.stdout.write(json.dumps(release, indent=1, sort_keys=True) + "\n")
     return 0
 
 
-def read_flags(wheel: Path, layout: Layout) -> dict[str, bool]:
-    """Map each flag, without dashes, to whether it takes a value."""
+def document(found: Iterable[FoundFlag]) -> dict[str, object]:
+    """Every spelling with whether it takes a value, other spellings, lists, and flags whose value may be left out."""
+    flags = {flag.name: flag for flag in found}
+    aliases = {alias: flag.name for flag in flags.values() for alias in flag.aliases if alias not in flags}
+    return {
+        "flags": {name: flags[aliases.get(name, name)].value for name in (*flags, *aliases)},
+        "aliases": aliases,
+        "lists": sorted(flag.name for flag in flags.values() if flag.nargs in {"*", "+"}),
+        "optional": sorted(flag.name for flag in flags.values() if flag.nargs in {"*", "?"}),
+    }
+
+
+def read_flags(wheel: Path, layout: Layout) -> list[FoundFlag]:
+    """Every flag that the wheel's server has."""
     with zipfile.ZipFile(wheel) as archive:
         sources = {entry: archive.read(entry).decode() for entry in archive.namelist() if _wanted(entry, layout)}
     trees = {entry: ast.parse(source) for entry, source in sources.items()}
     types = dict(_field_types(trees, layout.fields))
-    flags: dict[str, bool] = {}
+    single = {name for tree in trees.values() for name in _single_valued(tree)}
+    flags: list[FoundFlag] = []
     for entry, tree in trees.items():
-        if entry.startswith(layout.calls):
-            flags.update(_called_flags(tree, types))
         if entry.startswith(layout.fields):
-            flags.update(_field_flags(tree, layout.flag_classes))
+            flags.extend(_field_flags(tree, layout.flag_classes, single))
+        if entry.startswith(layout.calls):
+            flags.extend(_called_flags(tree, types))
     return flags
+
+
+def _single_valued(tree: ast.Module) -> Iterator[str]:
+    """Fields whose list is one word on the command line: the source deletes their `nargs`."""
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Delete) else []
+        for target in targets:
+            match target:
+                case ast.Subscript(value=ast.Subscript(slice=field), slice=ast.Constant(value="nargs")):
+                    yield _text(field)
 
 
 def _wanted(entry: str, layout: Layout) -> bool:
@@ -108,16 +149,17 @@ def _type_of(annotation: ast.expr) -> str:
     return ast.unparse(annotation)
 
 
-def _field_flags(tree: ast.Module, classes: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+def _field_flags(tree: ast.Module, classes: tuple[str, ...], single: set[str]) -> Iterator[FoundFlag]:
     """Fields that are flags: all of vLLM's front-end class; of SGLang's those with metadata, by name and alias."""
     for field in _fields(tree, classes):
         if "*" not in classes:
-            yield field.name.replace("_", "-"), not _is_switch(field.type)
+            nargs = "+" if _is_list(field.type) and field.name not in single else ""
+            yield FoundFlag(_dashed(field.name), not _is_switch(field.type), nargs)
         elif isinstance(field.annotation, ast.Subscript) and ast.unparse(field.annotation.value) == "A":
-            yield from _annotated_flags(field)
+            yield from _annotated_flag(field)
 
 
-def _annotated_flags(field: _Field) -> Iterator[tuple[str, bool]]:
+def _annotated_flag(field: _Field) -> Iterator[FoundFlag]:
     metadata = {
         keyword.arg: keyword.value
         for call in ast.walk(field.annotation)
@@ -128,27 +170,86 @@ def _annotated_flags(field: _Field) -> Iterator[tuple[str, bool]]:
         return
     own = _text(metadata.get("cli_name")) or field.name
     switch = _is_switch(field.type) or ("action" in metadata and "Store" in ast.unparse(metadata["action"]))
-    for name in (own, *_texts(metadata.get("aliases"))):
-        yield name.lstrip("-").replace("_", "-"), not switch
+    nargs = _text(metadata.get("nargs")) or _text(_entry(metadata.get("action_kwargs"), "nargs"))
+    if not nargs and _is_list(field.type) and "type_parser" not in metadata:
+        nargs = "+"
+    aliases = tuple(_dashed(name) for name in _texts(metadata.get("aliases")))
+    yield FoundFlag(_dashed(own), not switch, nargs, aliases)
 
 
-def _called_flags(tree: ast.Module, types: dict[str, str]) -> Iterator[tuple[str, bool]]:
+def _called_flags(tree: ast.Module, types: dict[str, str]) -> Iterator[FoundFlag]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
             names = [text for argument in node.args if (text := _text(argument)).startswith("-")]
-            switch = _is_switch_call(node, types)
-            for name in names:
-                yield name.lstrip("-").replace("_", "-"), not switch
+            names.sort(key=lambda name: not name.startswith("--"))
+            if names:
+                first, *others = [_dashed(name) for name in names]
+                switch = _is_switch_call(node, types)
+                yield FoundFlag(first, not switch, _nargs_of_call(node, types), tuple(others))
+
+
+def _nargs_of_call(call: ast.Call, types: dict[str, str]) -> str:
+    for keyword in call.keywords:
+        if keyword.arg == "nargs":
+            return _text(keyword.value)
+    found = [types.get(name, "") for name in _named_fields(call)]
+    if any(_is_list(text) for text in found):
+        return "+"
+    # vLLM's rule for a field that is a switch or a text.
+    return "?" if any(set(_members_of(text)) == {"bool", "str", "None"} for text in found) else ""
 
 
 def _is_switch_call(call: ast.Call, types: dict[str, str]) -> bool:
     for keyword in call.keywords:
         if keyword.arg == "action":
             return ast.unparse(keyword.value).strip("'\"").rpartition(".")[2] in _SWITCHES
-        if keyword.arg is None:  # **kwargs["field"], alone or with more around it
-            named = [_text(node.slice) for node in ast.walk(keyword.value) if isinstance(node, ast.Subscript)]
-            return any(_is_switch(types.get(name, "")) for name in named)
-    return False
+    return any(_is_switch(types.get(name, "")) for name in _named_fields(call))
+
+
+def _named_fields(call: ast.Call) -> list[str]:
+    """The fields in `**kwargs["field"]`, alone or with more around it."""
+    return [
+        _text(node.slice)
+        for keyword in call.keywords
+        if keyword.arg is None
+        for node in ast.walk(keyword.value)
+        if isinstance(node, ast.Subscript)
+    ]
+
+
+def _dashed(name: str) -> str:
+    return name.lstrip("-").replace("_", "-")
+
+
+def _entry(node: ast.expr | None, key: str) -> ast.expr | None:
+    """The value of a literal dictionary's key."""
+    pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
+    return next((value for name, value in pairs if _text(name) == key), None)
+
+
+def _is_list(text: str) -> bool:
+    """True where one member of the (optional, united) type is a list, a tuple or a set."""
+    return any(member in _LISTS for member in _members_of(text))
+
+
+def _members_of(text: str) -> Iterator[str]:
+    return _members(ast.parse(text, mode="eval").body) if text else iter(())
+
+
+def _members(node: ast.expr) -> Iterator[str]:
+    match node:
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            yield from _members(left)
+            yield from _members(right)
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            yield from _members(inner)
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=elements)):
+            for element in elements:
+                yield from _members(element)
+        case ast.Subscript(value=value):
+            yield ast.unparse(value)
+        case _:
+            yield ast.unparse(node)
 
 
 def _is_switch(text: str) -> bool:

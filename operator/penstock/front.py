@@ -23,6 +23,7 @@ _LAST_BACKOFF_SECONDS = 30.0
 _PAGE_SIZE = 500
 _LONG_LIFE_SECONDS = 60.0
 _MOST_FAILURES = 5
+_CANCEL_AGAIN_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,20 @@ class _Backoffs(Iterable[float]):
             delay = min(delay * 2, _LAST_BACKOFF_SECONDS)
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """No handler of ours looks at differences, and kopf would copy every object for them."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> Any:  # noqa: ARG002 - kopf's
+        """Nothing to compare."""
+        return {}
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """Nothing is kept."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        """Nothing is written."""
+
+
 def settings(random: Random) -> kopf.OperatorSettings:
     """Kopf's settings for a watcher that never writes."""
     chosen = kopf.OperatorSettings()
@@ -70,6 +85,7 @@ def settings(random: Random) -> kopf.OperatorSettings:
     chosen.queueing.worker_limit = 200
     chosen.queueing.idle_timeout = 0.5
     chosen.persistence.finalizer = "penstock.dev/kopf-is-not-to-write-this"
+    chosen.persistence.diffbase_storage = _NoDiffs()
     # kopf would kill the whole process some seconds after its own end, whoever else runs in it.
     chosen.process.ultimate_exiting_timeout = None
     return chosen
@@ -132,8 +148,15 @@ async def _watch_all(front: Front, random: Random) -> None:
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
     for task in ended:
         task.result()
+
+
+async def _end(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Cancel until all are over: kopf's tasks may swallow a cancellation, and it cancels them again itself, too."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)

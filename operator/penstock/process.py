@@ -4,6 +4,7 @@ Any number of replicas run this; all of them watch, the one that leads works. Lo
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from penstock.errors import PenstockError
 from penstock.front import Front, run_front
 from penstock.health import Health, serve_health, watch_loop
 from penstock.hub.client import Hub
-from penstock.metrics import Metrics
+from penstock.metrics import Metrics, RequestCollector
 from penstock.reconcilers.facts import FactsBook, FactsReconciler
 from penstock.reconcilers.inferencepool import InferencePoolReconciler
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
@@ -74,6 +75,7 @@ async def run_operator(settings: OperatorSettings, surroundings: Surroundings, s
     """Run until `stop`; raises `LostLease` or what broke first."""
     client = await Client.connect(kubeconfig=settings.kubeconfig, connections=settings.workers + 32)
     client.observe = RequestMetrics(surroundings.metrics).answered
+    surroundings.metrics.registry.register(RequestCollector(client.requests))
     async with client:
         operator = Operator.build(settings, surroundings, client, stop)
         try:
@@ -240,6 +242,9 @@ class Operator:
 
     async def _lead_and_work(self) -> None:
         await asyncio.gather(*(source.synced.wait() for source in self._sources))
+        # What the stores hold stays: a garbage collection that walks through it each time stalls the loop.
+        gc.collect()
+        gc.freeze()
         if not self.settings.leader_elect:
             await self._work()
             return

@@ -81,8 +81,9 @@ async def played(
 def node(name: str, **given: Any) -> Object:
     """A node of H100s that takes 110 pods; `given` as for `gpu_node`."""
     live = gpu_node(name, **given)
+    metadata = {key: live["metadata"][key] for key in ("name", "labels")}
     offered = {**live["status"]["allocatable"], "pods": "110", "memory": "1Ti"}
-    return {**live, "status": {**live["status"], "allocatable": offered, "capacity": offered}}
+    return {**live, "metadata": metadata, "status": {**live["status"], "allocatable": offered, "capacity": offered}}
 
 
 def pod(name: str, *, gpus: int = 0, namespace: str = "default", **spec: Any) -> Object:

@@ -1,64 +1,68 @@
-"""The two targets of the contract: the in-memory API server, and a real one where `make testbed` was run."""
+"""The two servers of the contract suite: the one in memory, always, and a real one where its binaries are."""
 
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from contract.target import Target
-from contract.widgets import WIDGET_CRD
 
+from contract.target import CRDS, NOTES, WIDGETS, Space, Target
 from penstock.cluster.client import Client
 from penstock.cluster.fake import FakeAPIServer
-from penstock.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS
-from testbed import binaries
+from testbed.binaries import find
 from testbed.control_plane import ControlPlane
-
-__all__ = ["cluster", "real_plane", "real_plane_with_widgets"]
-
-_WIDGETS = "/apis/contract.penstock.dev/v1/widgets"
 
 
 @pytest.fixture(scope="session")
 def real_plane() -> Iterator[ControlPlane]:
-    """etcd and a kube-apiserver, for all tests together."""
-    if binaries.find() is None:
-        pytest.skip("no kube-apiserver, etcd and kubectl here: run `make testbed`")
+    """A real etcd and kube-apiserver for the whole run."""
+    if find() is None:
+        pytest.skip("left out: the contract on a real kube-apiserver; `make testbed` gets it")
     with ControlPlane.start() as plane:
         yield plane
 
 
 @pytest.fixture(scope="session")
-def real_plane_with_widgets(real_plane: ControlPlane) -> ControlPlane:
-    """The same, and it serves Widgets."""
-    real_plane.kubectl("create", "-f", "-", stdin=json.dumps(WIDGET_CRD))
-    real_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/widgets.contract.penstock.dev")
-
-    def served() -> bool:
-        # Established comes a moment before the endpoints are served.
-        return "widgets" in real_plane.kubectl("get", "--raw", "/apis/contract.penstock.dev/v1")
-
-    real_plane.until(served, "the Widgets")
+def real_with_kinds(real_plane: ControlPlane) -> ControlPlane:
+    """The same with the suite's own kinds served."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(CRDS)})
+    real_plane.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", stdin=text)
+    resources = [f"crd/{crd['metadata']['name']}" for crd in CRDS]
+    real_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *resources)
+    # Established comes a moment before the endpoints are served.
+    wanted = {kind.plural for kind in (WIDGETS, NOTES)}
+    real_plane.until(lambda: wanted <= _served(real_plane), "the suite's kinds")
     return real_plane
+
+
+def _served(plane: ControlPlane) -> set[str]:
+    answer = json.loads(plane.kubectl("get", "--raw", f"/apis/{WIDGETS.api_version}"))
+    return {entry["name"] for entry in answer["resources"]}
 
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.real)])
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Target]:
-    """Each target in turn, with a fresh namespace."""
-    async with AsyncExitStack() as stack:
-        memory: FakeAPIServer | None = None
-        if request.param == "memory":
-            memory = await stack.enter_async_context(FakeAPIServer())
-            kubeconfig = memory.kubeconfig(tmp_path / "kubeconfig")
-        else:
-            plane: ControlPlane = request.getfixturevalue("real_plane_with_widgets")
-            kubeconfig = plane.kubeconfig
-        client = await stack.enter_async_context(await Client.connect(kubeconfig=str(kubeconfig)))
-        if memory is not None:
-            code, _ = await client.raw("POST", CUSTOM_RESOURCE_DEFINITIONS.path(), body=WIDGET_CRD)
-            assert code == 201
-        namespace = f"contract-{uuid.uuid4().hex[:10]}"
-        await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        yield Target(client, namespace, memory)
+    """Either server; in the one in memory bookmarks come soon."""
+    if request.param == "real":
+        plane: ControlPlane = request.getfixturevalue("real_with_kinds")
+        async with await Client.connect(kubeconfig=str(plane.kubeconfig)) as client:
+            yield Target("real", client, plane.kubeconfig, None)
+        return
+    async with FakeAPIServer() as server:
+        for crd in CRDS:
+            server.put(json.loads(json.dumps(crd)))
+        server.set_bookmarks(0.1)
+        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+        async with await Client.connect(kubeconfig=str(kubeconfig)) as client:
+            yield Target("memory", client, kubeconfig, server)
+
+
+@pytest.fixture
+async def space(cluster: Target) -> Space:
+    """A namespace of the test's own on either server."""
+    name = f"case-{uuid.uuid4().hex[:10]}"
+    manifest: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    (await cluster.ask("POST", "/api/v1/namespaces", manifest)).expect(201)
+    return Space(cluster, name)

@@ -1,135 +1,179 @@
-"""What the contract is checked against: one API server, a namespace of the test's own, and requests as plain as they come."""
+"""What a contract case talks to: one of the two servers, and a namespace of its own there."""
 
+import contextlib
 import json
-from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
 
 from penstock.cluster.client import Client, WatchEvent
 from penstock.cluster.fake import FakeAPIServer
-from penstock.cluster.resources import (
-    CONFIG_MAPS,
-    CONTROLLER_REVISIONS,
-    DEPLOYMENTS,
-    LEASES,
-    NETWORK_POLICIES,
-    PERSISTENT_VOLUME_CLAIMS,
-    POD_DISRUPTION_BUDGETS,
-    SERVICES,
-    ResourceType,
-)
-from contract.widgets import WIDGETS
-
-__all__ = ["Reply", "Target", "config_map"]
+from penstock.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, SERVICES, ResourceType
 
 Object = dict[str, Any]
 
-_APPLY = "application/apply-patch+yaml"
-_KINDS = {
-    kind.kind: kind
-    for kind in (
-        *(CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, LEASES, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS),
-        *(POD_DISRUPTION_BUDGETS, SERVICES, WIDGETS),
-    )
-}
-_SILENCE_SECONDS = 10.0
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+CRDS: tuple[Object, ...] = tuple(yaml.safe_load_all((Path(__file__).parent / "crds.yaml").read_text()))
+WIDGETS = ResourceType("contract.test", "v1", "widgets", "Widget")
+NOTES = ResourceType("contract.test", "v1", "notes", "Note")
+_KINDS = {kind.kind: kind for kind in (WIDGETS, NOTES, CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, SERVICES)}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status code and a JSON body."""
+    """An answer, its status unchecked."""
 
-    code: int
+    status: int
     body: Object
 
-    @property
-    def version(self) -> str:
-        """The resourceVersion of an object or a list."""
-        return str(self.body["metadata"]["resourceVersion"])
+    def expect(self, status: int) -> Object:
+        """The body, where the status is the expected one."""
+        assert self.status == status, self.body
+        return self.body
 
-    @property
-    def generation(self) -> int:
-        """The generation of an object."""
-        return int(self.body["metadata"]["generation"])
+    def refused(self, status: int, reason: str) -> Object:
+        """The Status body, where it refuses with that code and reason."""
+        body = self.expect(status)
+        assert (body["kind"], body["apiVersion"], body["status"]) == ("Status", "v1", "Failure")
+        assert (body["code"], body["reason"]) == (status, reason), body
+        assert body["message"]
+        return body
 
-    @property
-    def fields(self) -> set[str]:
-        """The fields that a refusal blames."""
-        return {cause["field"] for cause in self.body["details"]["causes"]}
+    def blamed(self) -> set[str]:
+        """The fields of a refusal's causes."""
+        return {cause.get("field", "") for cause in self.body.get("details", {}).get("causes", [])}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One API server; `memory` is the in-memory one, or None where it is a real one."""
+    """One of the two servers; `server` is there for the one in memory."""
 
+    name: str
     client: Client
-    namespace: str
-    memory: FakeAPIServer | None
+    kubeconfig: Path
+    server: FakeAPIServer | None
 
-    def placed(self, manifest: Object) -> Object:
-        """The manifest, in the test's namespace."""
-        return {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, **query: str
+    ) -> Reply:
+        """Any request."""
+        status, answer = await self.client.raw(method, path, query=query, body=body, headers=headers)
+        return Reply(status, json.loads(answer))
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A namespace of a case's own, and who writes to it."""
+
+    cluster: Target
+    name: str
+    writer: str = "writer"
 
     def path(self, kind: ResourceType, name: str = "", subresource: str = "") -> str:
-        """A path in the test's namespace."""
-        return kind.path(self.namespace, name or None, subresource)
+        """Where such an object is."""
+        return kind.path(self.name, name or None, subresource)
 
-    async def ask(self, method: str, path: str, body: Any = None, *, kind: str = "", **query: str) -> Reply:
-        """One request; `kind` is the body's content type, JSON if left out."""
-        headers = {"Content-Type": kind} if kind else {}
-        code, raw = await self.client.raw(method, path, query=query, body=body, headers=headers)
-        try:
-            return Reply(code, json.loads(raw))
-        except ValueError:  # outside of the API proper the real server answers in plain text
-            return Reply(code, {"message": raw.decode()})
+    def by(self, writer: str) -> Self:
+        """The same namespace, written to by another field manager."""
+        return type(self)(self.cluster, self.name, writer)
 
     async def create(self, manifest: Object, **query: str) -> Reply:
         """POST."""
-        return await self.ask("POST", self.path(_KINDS[manifest["kind"]]), self.placed(manifest), **query)
+        kind = _KINDS[manifest["kind"]]
+        return await self.cluster.ask("POST", self.path(kind), manifest, **{"fieldManager": self.writer, **query})
 
     async def get(self, kind: ResourceType, name: str, subresource: str = "") -> Reply:
-        """GET of one object."""
-        return await self.ask("GET", self.path(kind, name, subresource))
+        """GET."""
+        return await self.cluster.ask("GET", self.path(kind, name, subresource))
+
+    async def listing(self, kind: ResourceType, **query: str) -> Reply:
+        """GET of all."""
+        return await self.cluster.ask("GET", self.path(kind), **query)
 
     async def replace(self, manifest: Object, subresource: str = "", **query: str) -> Reply:
         """PUT."""
         path = self.path(_KINDS[manifest["kind"]], manifest["metadata"]["name"], subresource)
-        return await self.ask("PUT", path, manifest, **query)
-
-    async def apply(self, manifest: Object, manager: str = "ours", subresource: str = "", **query: str) -> Reply:
-        """Server-side apply, not forced unless `force="true"` is given."""
-        path = self.path(_KINDS[manifest["kind"]], manifest["metadata"]["name"], subresource)
-        return await self.ask("PATCH", path, self.placed(manifest), kind=_APPLY, fieldManager=manager, **query)
+        return await self.cluster.ask("PUT", path, manifest, **{"fieldManager": self.writer, **query})
 
     async def patch(self, kind: ResourceType, name: str, body: Any, subresource: str = "", **query: str) -> Reply:
-        """A JSON patch where the body is a list, else a merge patch."""
-        form = "application/json-patch+json" if isinstance(body, list) else "application/merge-patch+json"
-        return await self.ask("PATCH", self.path(kind, name, subresource), body, kind=form, **query)
+        """PATCH: a list is a JSON patch, a map a merge patch."""
+        headers = {"Content-Type": JSON_PATCH if isinstance(body, list) else MERGE}
+        path = self.path(kind, name, subresource)
+        return await self.cluster.ask("PATCH", path, body, headers=headers, **{"fieldManager": self.writer, **query})
 
-    async def delete(self, kind: ResourceType, name: str, **options: Any) -> Reply:
-        """DELETE with DeleteOptions."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
-        return await self.ask("DELETE", self.path(kind, name), body)
+    async def apply(self, manifest: Object, subresource: str = "", *, force: bool = False, **query: str) -> Reply:
+        """Server-side apply."""
+        path = self.path(_KINDS[manifest["kind"]], manifest["metadata"]["name"], subresource)
+        given = {"fieldManager": self.writer, "force": str(force).lower(), **query}
+        return await self.cluster.ask("PATCH", path, manifest, headers={"Content-Type": APPLY}, **given)
 
-    async def watched(
-        self, kind: ResourceType, since: str, until: Callable[[WatchEvent], bool], *, labels: str = ""
-    ) -> list[tuple[str, str]]:
-        """Types and names of events after that version, up to the first that `until` holds for; bookmarks left out."""
-        stream = self.client.watch(
-            kind, resource_version=since, namespace=self.namespace, labels=labels, inactivity=_SILENCE_SECONDS
+    async def delete(self, kind: ResourceType, name: str, body: Object | None = None, **query: str) -> Reply:
+        """DELETE."""
+        return await self.cluster.ask("DELETE", self.path(kind, name), body, **query)
+
+    async def watch(self, kind: ResourceType, version: str, count: int, *, labels: str = "") -> list[WatchEvent]:
+        """The first so many events after that version, bookmarks left out."""
+        seen: list[WatchEvent] = []
+        stream = self.cluster.client.watch(
+            kind, resource_version=version, namespace=self.name, labels=labels, inactivity=20
         )
-        found: list[tuple[str, str]] = []
-        async with aclosing(stream) as events:
+        async with contextlib.aclosing(stream) as events:
             async for event in events:
                 if event.type != "BOOKMARK":
-                    found.append((event.type, event.object["metadata"]["name"]))
-                if until(event):
+                    seen.append(event)
+                if len(seen) == count:
                     break
-        return found
+        return seen
+
+    async def watched(self, kind: ResourceType, *, seconds: int = 1, **query: str) -> list[Object]:
+        """Every event of a watch that the server ends after so many seconds."""
+        given = {"watch": "true", "timeoutSeconds": str(seconds), **query}
+        _, answer = await self.cluster.client.raw("GET", self.path(kind), query=given)
+        return [json.loads(line) for line in answer.splitlines()]
 
 
-def config_map(name: str = "one", *, labels: dict[str, str] | None = None, **data: str) -> Object:
-    """A ConfigMap without a namespace."""
+def config_map(name: str, labels: dict[str, str] | None = None, **data: str) -> Object:
+    """A ConfigMap."""
     metadata: Object = {"name": name, **({"labels": labels} if labels else {})}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def widget(name: str, **spec: Any) -> Object:
+    """A Widget, red unless asked otherwise."""
+    content = {"color": "Red", **spec}
+    return {"apiVersion": "contract.test/v1", "kind": "Widget", "metadata": {"name": name}, "spec": content}
+
+
+def note(name: str, **content: Any) -> Object:
+    """A Note: a kind without subresources."""
+    return {"apiVersion": "contract.test/v1", "kind": "Note", "metadata": {"name": name}, **content}
+
+
+def container(name: str, **fields: Any) -> Object:
+    """A container."""
+    return {"name": name, "image": f"example.com/{name}:1", **fields}
+
+
+def deployment(name: str, *containers: Object, **spec: Any) -> Object:
+    """A Deployment of pods with these containers."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": list(containers) or [container("main")]}}
+    content = {"selector": {"matchLabels": labels}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": content}
+
+
+def service(name: str, *ports: Object) -> Object:
+    """A Service."""
+    spec = {"selector": {"app": name}, "ports": list(ports) or [{"port": 80}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def pod(name: str, **spec: Any) -> Object:
+    """A Pod of one container."""
+    content = {"containers": [container("main")], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": content}

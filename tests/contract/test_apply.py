@@ -1,215 +1,400 @@
-"""Server-side apply: our fields and no others."""
+"""Server-side apply: who owns what, what a manager no longer asks for, conflicts."""
 
 from typing import Any
 
 import pytest
-from contract.target import Target, config_map
-from contract.widgets import WIDGETS, widget
 
-from penstock.cluster.errors import Conflict, Invalid
-from penstock.cluster.resources import CONFIG_MAPS
+from contract.target import WIDGETS, Object, Space, config_map, container, deployment, service, widget
+from penstock.cluster.errors import Conflict
+from penstock.cluster.resources import CONFIG_MAPS, DEPLOYMENTS
 
-
-def _managers(live: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(entry["manager"], entry["operation"]) for entry in live["metadata"]["managedFields"]}
+pytestmark = pytest.mark.timeout(60)
 
 
-async def test_apply_creates_and_updates(cluster: Target) -> None:
-    """201 the first time, 200 afterwards; the generation counts."""
-    first = await cluster.apply(widget(note="a"))
-    assert (first.code, first.generation) == (201, 1)
-    assert first.body["spec"]["limits"] == {"memory": 4}
-    second = await cluster.apply(widget(note="b"))
-    assert (second.code, second.generation, second.body["spec"]["note"]) == (200, 2, "b")
-    assert _managers(second.body) == {("ours", "Apply")}
+def _owned(live: Object, manager: str, operation: str = "Apply", subresource: str = "") -> Any:
+    """The fields of that manager; None where it has none."""
+    found = [
+        entry["fieldsV1"]
+        for entry in live["metadata"].get("managedFields", [])
+        if (entry["manager"], entry["operation"], entry.get("subresource", "")) == (manager, operation, subresource)
+    ]
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
-async def test_the_same_again_is_no_write(cluster: Target) -> None:
-    """The version stays, and no watch hears of it."""
-    first = await cluster.apply(config_map(key="a"))
-    second = await cluster.apply(config_map(key="a"))
-    assert first.version == second.version
-    await cluster.create(config_map("last"))
-    heard = await cluster.watched(CONFIG_MAPS, first.version, lambda event: event.object["metadata"]["name"] == "last")
-    assert heard == [("ADDED", "last")]
+async def test_apply_creates(space: Space) -> None:
+    made = (await space.apply(config_map("a", {"app": "x"}, k="v"))).expect(201)
+    assert made["data"] == {"k": "v"}
+    entry = made["metadata"]["managedFields"][0]
+    assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("writer", "Apply", "v1")
+    assert (entry["fieldsType"], "subresource" in entry) == ("FieldsV1", False)
+    assert entry["fieldsV1"] == {"f:data": {"f:k": {}}, "f:metadata": {"f:labels": {"f:app": {}}}}
 
 
-async def test_dropped_fields_go(cluster: Target) -> None:
-    """What we do not ask for any more is removed, to the last field; what others added stays."""
-    await cluster.apply(config_map(labels={"a": "1", "b": "2"}, x="1", y="2"))
-    await cluster.patch(CONFIG_MAPS, "one", {"metadata": {"labels": {"foreign": "3"}}, "data": {"z": "3"}})
-    less = (await cluster.apply(config_map(labels={"a": "1"}, x="1"))).body
-    assert less["metadata"]["labels"] == {"a": "1", "foreign": "3"}
-    assert less["data"] == {"x": "1", "z": "3"}
-    bare = {key: value for key, value in config_map().items() if key != "data"}
-    none = (await cluster.apply(bare)).body
-    assert none["metadata"]["labels"] == {"foreign": "3"}
-    assert none["data"] == {"z": "3"}
+async def test_apply_again_changes_nothing(space: Space) -> None:
+    """No new version, no event, the same answer."""
+    made = (await space.apply(config_map("a", k="v"))).expect(201)
+    assert (await space.apply(config_map("a", k="v"))).expect(200) == made
+    (await space.delete(CONFIG_MAPS, "a")).expect(200)
+    events = await space.watch(CONFIG_MAPS, made["metadata"]["resourceVersion"], 1)
+    assert events[0].type == "DELETED"
 
 
-async def test_the_last_field_of_a_map_takes_it_along(cluster: Target) -> None:
-    """Where nobody else has anything in it."""
-    await cluster.apply(widget(tags={"a": "1"}, note="x"))
-    spec = (await cluster.apply(widget(note="x"))).body["spec"]
-    assert spec.get("tags") in (None, {})
-    assert spec == (await cluster.apply(widget(note="x"))).body["spec"]
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        widget("a", parts=[{"name": "p"}], tags=["x", "y"], nested={"note": "n"}, words=["w"], pairs={"k": "v"}),
+        deployment("a", container("main", env=[{"name": "A", "value": "1"}], ports=[{"containerPort": 80}])),
+        service("a", {"name": "http", "port": 80}, {"name": "more", "port": 81}),
+    ],
+    ids=["Widget", "Deployment", "Service"],
+)
+async def test_applying_again_keeps_the_version_of_any_kind(space: Space, manifest: Object) -> None:
+    """Though the server filled in defaults."""
+    made = (await space.apply(manifest)).expect(201)
+    assert (await space.apply(manifest)).expect(200)["metadata"] == made["metadata"]
 
 
-async def test_a_conflict_names_owner_and_field(cluster: Target) -> None:
-    """Nothing is changed."""
-    await cluster.apply(widget(note="a", mode="Fast", tags={"k": "1"}), "theirs")
-    refused = await cluster.apply(widget(note="b", mode="Safe", tags={"k": "2"}))
-    assert (refused.code, refused.body["reason"]) == (409, "Conflict")
-    assert refused.fields == {".spec.note", ".spec.mode", ".spec.tags.k"}
-    causes = refused.body["details"]["causes"]
-    assert {cause["reason"] for cause in causes} == {"FieldManagerConflict"}
-    assert all("theirs" in cause["message"] for cause in causes)
-    assert (await cluster.get(WIDGETS, "one")).body["spec"]["note"] == "a"
+async def test_apply_changes_and_adds(space: Space) -> None:
+    first = (await space.apply(config_map("a", k="v"))).expect(201)
+    second = (await space.apply(config_map("a", k="w", l="x"))).expect(200)
+    assert second["data"] == {"k": "w", "l": "x"}
+    assert int(second["metadata"]["resourceVersion"]) > int(first["metadata"]["resourceVersion"])
+    assert _owned(second, "writer") == {"f:data": {"f:k": {}, "f:l": {}}}
 
 
-async def test_the_client_raises_conflicts(cluster: Target) -> None:
-    """Unless it forces, which is its habit."""
-    await cluster.apply(config_map(key="a"), "theirs")
-    with pytest.raises(Conflict) as caught:
-        await cluster.client.apply(cluster.placed(config_map(key="b")), force=False)
-    assert [cause["field"] for cause in caught.value.details["causes"]] == [".data.key"]
-    live = await cluster.client.apply(cluster.placed(config_map(key="b")))
-    assert live["data"] == {"key": "b"}
-    assert _managers(live) == {("penstock", "Apply")}
+async def test_what_is_no_longer_asked_for_goes(space: Space) -> None:
+    (await space.apply(config_map("a", {"app": "x", "tier": "1"}, k="v", l="w"))).expect(201)
+    after = (await space.apply(config_map("a", {"app": "x"}, k="v"))).expect(200)
+    assert after["data"] == {"k": "v"}
+    assert after["metadata"]["labels"] == {"app": "x"}
 
 
-async def test_a_conflict_with_an_ordinary_update(cluster: Target) -> None:
-    """Who patched a field owns it, and the former owner does not any more."""
-    await cluster.apply(widget(note="a"))
-    await cluster.patch(WIDGETS, "one", {"spec": {"note": "b"}}, fieldManager="editor")
-    refused = await cluster.apply(widget(note="a"))
-    assert (refused.code, refused.fields) == (409, {".spec.note"})
-    assert 'conflict with "editor"' in refused.body["message"]
-    forced = await cluster.apply(widget(note="a"), force="true")
-    assert forced.body["spec"]["note"] == "a"
-    assert "editor" not in {manager for manager, _ in _managers(forced.body)}
+async def test_what_others_wrote_stays(space: Space) -> None:
+    (await space.apply(config_map("a", k="v"))).expect(201)
+    (await space.by("other").patch(CONFIG_MAPS, "a", {"data": {"mine": "1"}})).expect(200)
+    after = (await space.apply(config_map("a", k="w"))).expect(200)
+    assert after["data"] == {"k": "w", "mine": "1"}
+    assert _owned(after, "other", "Update") == {"f:data": {"f:mine": {}}}
 
 
-async def test_the_same_value_is_shared(cluster: Target) -> None:
-    """It stays until the last owner drops it."""
-    await cluster.apply(widget(note="a", mode="Fast"), "theirs")
-    assert (await cluster.apply(widget(note="a"))).code == 200
-    dropped = await cluster.apply(widget(mode="Fast"), "theirs")
-    assert dropped.body["spec"]["note"] == "a"
-    gone = await cluster.apply(widget())
-    assert "note" not in gone.body["spec"]
-    assert gone.body["spec"]["mode"] == "Fast"
+async def test_another_value_of_anothers_field_is_a_conflict(space: Space) -> None:
+    (await space.by("first").apply(config_map("a", k="v", l="v"))).expect(201)
+    reply = await space.by("second").apply(config_map("a", k="w", l="w"))
+    body = reply.refused(409, "Conflict")
+    assert reply.blamed() == {".data.k", ".data.l"}
+    assert {cause["reason"] for cause in body["details"]["causes"]} == {"FieldManagerConflict"}
+    assert all('conflict with "first"' in cause["message"] for cause in body["details"]["causes"])
+    assert body["message"].startswith("Apply failed with 2 conflicts:")
 
 
-async def test_shared_fields_conflict_when_one_changes_them(cluster: Target) -> None:
-    await cluster.apply(widget(note="a"), "theirs")
-    await cluster.apply(widget(note="a"))
-    assert (await cluster.apply(widget(note="b"))).code == 409
-    forced = await cluster.apply(widget(note="b"), force="true")
-    theirs = [e for e in forced.body["metadata"]["managedFields"] if e["manager"] == "theirs"]
-    assert all("f:note" not in entry["fieldsV1"].get("f:spec", {}) for entry in theirs)
+async def test_an_update_owns_too(space: Space) -> None:
+    (await space.by("first").create(config_map("a", k="v"))).expect(201)
+    reply = await space.by("second").apply(config_map("a", k="w"))
+    reply.refused(409, "Conflict")
+    assert reply.blamed() == {".data.k"}
 
 
-async def test_what_was_created_is_its_creators(cluster: Target) -> None:
-    """An apply over a created object takes what has the same value and conflicts with the rest."""
-    await cluster.create(config_map(a="1", b="2"), fieldManager="creator")
-    refused = await cluster.apply(config_map(a="1", b="3"))
-    assert (refused.code, refused.fields) == (409, {".data.b"})
-    applied = await cluster.apply(config_map(a="1"))
-    assert _managers(applied.body) == {("creator", "Update"), ("ours", "Apply")}
-    assert (await cluster.apply(config_map())).body["data"] == {"a": "1", "b": "2"}
+async def test_force_takes_the_field(space: Space) -> None:
+    (await space.by("first").apply(config_map("a", k="v", l="v"))).expect(201)
+    after = (await space.by("second").apply(config_map("a", k="w"), force=True)).expect(200)
+    assert after["data"] == {"k": "w", "l": "v"}
+    assert _owned(after, "first") == {"f:data": {"f:l": {}}}
+    assert _owned(after, "second") == {"f:data": {"f:k": {}}}
 
 
-async def test_a_default_that_we_drop_comes_back(cluster: Target) -> None:
-    """As the schema's default."""
-    await cluster.apply(widget(replicas=5, limits={"memory": 9, "cpu": 2}))
-    spec = (await cluster.apply(widget())).body["spec"]
-    assert (spec["replicas"], spec["limits"]) == (1, {"memory": 4})
+async def test_the_same_value_is_shared(space: Space) -> None:
+    """It stays until the last owner lets go."""
+    (await space.by("first").apply(config_map("a", k="v"))).expect(201)
+    after = (await space.by("second").apply(config_map("a", k="v"))).expect(200)
+    assert _owned(after, "first") == _owned(after, "second") == {"f:data": {"f:k": {}}}
+    after = (await space.by("first").apply(config_map("a"))).expect(200)
+    assert after["data"] == {"k": "v"}
+    after = (await space.by("second").apply(config_map("a"))).expect(200)
+    assert not after.get("data")
 
 
-async def test_apply_of_status(cluster: Target) -> None:
-    """Owned apart from the spec; conditions merge by type."""
-    await cluster.apply(widget(note="x"))
-    ready = {"type": "Ready", "status": "True"}
-    first = await cluster.apply({**widget(note="y"), "status": {"phase": "Ready", "conditions": [ready]}}, "ours", "status")
-    assert (first.code, first.body["spec"]["note"], first.generation) == (200, "x", 1)
-    assert first.body["status"] == {"phase": "Ready", "conditions": [ready]}
-    drained = {"type": "Drained", "status": "False"}
-    await cluster.apply({**widget(), "status": {"conditions": [drained]}}, "theirs", "status")
-    again = await cluster.apply({**widget(), "status": {"phase": "Ready", "conditions": [ready]}}, "ours", "status")
-    assert again.body["status"]["conditions"] == [ready, drained]
-    less = await cluster.apply({**widget(), "status": {"phase": "Ready"}}, "ours", "status")
-    assert less.body["status"] == {"phase": "Ready", "conditions": [drained]}
-    assert (await cluster.apply(widget(note="x"))).body["status"] == less.body["status"]
+async def test_an_update_takes_ownership(space: Space) -> None:
+    (await space.by("first").apply(config_map("a", k="v", l="v"))).expect(201)
+    after = (await space.by("second").patch(CONFIG_MAPS, "a", {"data": {"k": "w"}})).expect(200)
+    assert _owned(after, "first") == {"f:data": {"f:l": {}}}
+    assert _owned(after, "second", "Update") == {"f:data": {"f:k": {}}}
+    (await space.by("first").apply(config_map("a", k="v", l="v"))).refused(409, "Conflict")
 
 
-async def test_the_same_status_again_is_no_write(cluster: Target) -> None:
-    await cluster.apply(widget())
-    status = {**widget(), "status": {"phase": "Ready"}}
-    first = await cluster.apply(status, "ours", "status")
-    assert (await cluster.apply(status, "ours", "status")).version == first.version
+async def test_an_update_of_ones_own_field_parts_from_the_apply(space: Space) -> None:
+    """Apply and Update of one manager are two owners."""
+    (await space.apply(config_map("a", k="v"))).expect(201)
+    after = (await space.patch(CONFIG_MAPS, "a", {"data": {"k": "w"}})).expect(200)
+    assert _owned(after, "writer", "Update") == {"f:data": {"f:k": {}}}
+    (await space.apply(config_map("a", k="x"))).refused(409, "Conflict")
 
 
-async def test_apply_of_the_status_of_nothing(cluster: Target) -> None:
-    assert (await cluster.apply({**widget(), "status": {"phase": "x"}}, "ours", "status")).code == 404
+async def test_what_another_removed_comes_back(space: Space) -> None:
+    """Drift is healed by applying again."""
+    (await space.apply(config_map("a", k="v", l="v"))).expect(201)
+    after = (await space.by("other").patch(CONFIG_MAPS, "a", {"data": {"k": None}})).expect(200)
+    assert _owned(after, "writer") == {"f:data": {".": {}, "f:l": {}}} or _owned(after, "writer") == {
+        "f:data": {"f:l": {}}
+    }
+    after = (await space.apply(config_map("a", k="v", l="v"))).expect(200)
+    assert after["data"] == {"k": "v", "l": "v"}
 
 
-async def test_apply_with_a_version_or_a_uid(cluster: Target) -> None:
-    """They hold it to that very object."""
-    live = await cluster.apply(widget(note="a"))
-    metadata = widget()["metadata"]
-    for extra, code in (
-        ({"resourceVersion": live.version}, 200),
-        ({"resourceVersion": "1"}, 409),
-        ({"uid": live.body["metadata"]["uid"]}, 200),
-        ({"uid": "11111111-1111-1111-1111-111111111111"}, 409),
-    ):
-        reply = await cluster.apply({**widget(note="a"), "metadata": {**metadata, **extra}})
-        assert reply.code == code, extra
-    fresh = {**widget("two"), "metadata": {"name": "two", "uid": live.body["metadata"]["uid"]}}
-    assert (await cluster.apply(fresh)).code == 409
+async def test_list_maps_merge_by_key(space: Space) -> None:
+    (await space.by("first").apply(widget("a", parts=[{"name": "p", "count": 2}]))).expect(201)
+    second = {**widget("a"), "spec": {"parts": [{"name": "q", "note": "n"}, {"name": "p", "note": "m"}]}}
+    after = (await space.by("second").apply(second)).expect(200)
+    assert after["spec"]["parts"] == [
+        {"name": "q", "count": 1, "note": "n"},
+        {"name": "p", "count": 2, "note": "m"},
+    ]
+    assert _owned(after, "second") == {
+        "f:spec": {
+            "f:parts": {
+                'k:{"name":"q"}': {".": {}, "f:name": {}, "f:note": {}},
+                'k:{"name":"p"}': {".": {}, "f:name": {}, "f:note": {}},
+            }
+        }
+    }
 
 
-_REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], int]] = {
-    "no manager": ({}, {"fieldManager": ""}, 400),
-    "force is no word": ({}, {"force": "maybe"}, 400),
-    "managed fields": ({"metadata": {"name": "one", "managedFields": [{"manager": "x"}]}}, {}, 400),
-    "another kind": ({"kind": "Gadget"}, {}, 400),
-    "no version": ({"apiVersion": ""}, {}, 400),
-    "another version": ({"apiVersion": "contract.penstock.dev/v2"}, {}, 400),
-    "part without its key": ({"spec": {"parts": [{"size": 2}]}}, {}, 422),
-    "part twice": ({"spec": {"parts": [{"name": "a"}, {"name": "a"}]}}, {}, 500),
-    "region twice": ({"spec": {"regions": ["a", "a"]}}, {}, 500),
-}
+async def test_an_item_goes_with_its_last_owner(space: Space) -> None:
+    (await space.by("first").apply(widget("a", parts=[{"name": "p"}, {"name": "q", "count": 2}]))).expect(201)
+    second = {**widget("a"), "spec": {"parts": [{"name": "q", "note": "n"}]}}
+    (await space.by("second").apply(second)).expect(200)
+    after = (await space.by("first").apply(widget("a"))).expect(200)
+    assert after["spec"]["parts"] == [{"name": "q", "count": 1, "note": "n"}]
 
 
-@pytest.mark.parametrize(("change", "query", "code"), _REFUSED.values(), ids=_REFUSED)
-async def test_refused_applies(cluster: Target, change: dict[str, Any], query: dict[str, str], code: int) -> None:
-    manifest = cluster.placed({**widget(), **change})
-    query = {"fieldManager": "ours", **query}
-    reply = await cluster.ask(
-        "PATCH", cluster.path(WIDGETS, "one"), manifest, kind="application/apply-patch+yaml", **query
+async def test_sets_merge(space: Space) -> None:
+    (await space.by("first").apply(widget("a", tags=["x", "y"]))).expect(201)
+    second = {**widget("a"), "spec": {"tags": ["y", "z"]}}
+    after = (await space.by("second").apply(second)).expect(200)
+    assert set(after["spec"]["tags"]) == {"x", "y", "z"}
+    assert _owned(after, "second") == {"f:spec": {"f:tags": {'v:"y"': {}, 'v:"z"': {}}}}
+    after = (await space.by("first").apply(widget("a"))).expect(200)
+    assert set(after["spec"]["tags"]) == {"y", "z"}
+
+
+async def test_atomic_values_are_owned_whole(space: Space) -> None:
+    made = (await space.by("first").apply(widget("a", words=["x"], block={"a": "1"}))).expect(201)
+    assert _owned(made, "first")["f:spec"]["f:words"] == {}
+    assert _owned(made, "first")["f:spec"]["f:block"] == {}
+    second = {**widget("a"), "spec": {"words": ["y"], "block": {"b": "1"}}}
+    reply = await space.by("second").apply(second)
+    reply.refused(409, "Conflict")
+    assert reply.blamed() == {".spec.words", ".spec.block"}
+    after = (await space.by("second").apply(second, force=True)).expect(200)
+    assert (after["spec"]["words"], after["spec"]["block"]) == (["y"], {"b": "1"})
+
+
+async def test_containers_merge_by_name(space: Space) -> None:
+    """As a user's sidecar beside what we render."""
+    main = container("main", env=[{"name": "A", "value": "1"}], ports=[{"containerPort": 80}])
+    (await space.by("first").apply(deployment("a", main))).expect(201)
+    second = {**deployment("a", container("side")), "spec": {"template": {"spec": {"containers": [container("side")]}}}}
+    after = (await space.by("second").apply(second)).expect(200)
+    assert [each["name"] for each in after["spec"]["template"]["spec"]["containers"]] == ["main", "side"]
+    main["env"] = [{"name": "B", "value": "2"}]
+    after = (await space.by("first").apply(deployment("a", main))).expect(200)
+    containers = after["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in containers] == ["main", "side"]
+    assert containers[0]["env"] == [{"name": "B", "value": "2"}]
+
+
+async def test_fields_of_a_container(space: Space) -> None:
+    main = container(
+        "main", ports=[{"containerPort": 80, "name": "http"}], args=["-x"], resources={"limits": {"cpu": "1"}}
     )
-    assert reply.code == code, reply.body
+    made = (await space.apply(deployment("a", main))).expect(201)
+    owned = _owned(made, "writer")["f:spec"]["f:template"]["f:spec"]["f:containers"]['k:{"name":"main"}']
+    assert owned == {
+        ".": {},
+        "f:args": {},
+        "f:image": {},
+        "f:name": {},
+        "f:ports": {'k:{"containerPort":80,"protocol":"TCP"}': {".": {}, "f:containerPort": {}, "f:name": {}}},
+        "f:resources": {"f:limits": {"f:cpu": {}}},
+    }
 
 
-async def test_strict_apply_refuses_unknown_fields(cluster: Target) -> None:
-    """The client says so by `Invalid`; without strict they are left out."""
-    reply = await cluster.apply(widget(odd=1), fieldValidation="Strict")
-    assert reply.code >= 400
-    assert "odd" in reply.body["message"]
-    assert "odd" not in (await cluster.apply(widget(odd=1))).body["spec"]
-    manifest = cluster.placed(config_map())
-    with pytest.raises(Invalid):
-        await cluster.client.apply({**manifest, "odd": 1}, strict=True)
+async def test_ports_of_a_service_merge_by_port(space: Space) -> None:
+    (await space.apply(service("a", {"name": "http", "port": 80}))).expect(201)
+    after = (await space.apply(service("a", {"name": "other", "port": 81}))).expect(200)
+    assert [port["port"] for port in after["spec"]["ports"]] == [81]
+    fields = _owned(after, "writer")["f:spec"]
+    assert fields["f:ports"] == {'k:{"port":81,"protocol":"TCP"}': {".": {}, "f:name": {}, "f:port": {}}}
+    assert fields["f:selector"] == {}
 
 
-async def test_apply_in_dry_run(cluster: Target) -> None:
-    """Says what would be, writes nothing."""
-    tried = await cluster.client.apply(cluster.placed(config_map(key="a")), dry_run=True)
-    assert tried["data"] == {"key": "a"}
-    assert (await cluster.get(CONFIG_MAPS, "one")).code == 404
-    live = await cluster.apply(config_map(key="a"))
-    tried = await cluster.client.apply(cluster.placed(config_map(key="b")), dry_run=True)
-    assert tried["data"] == {"key": "b"}
-    assert (await cluster.get(CONFIG_MAPS, "one")).body == live.body
+async def test_owner_references_and_finalizers_merge(space: Space) -> None:
+    owner = (await space.create(config_map("owner"))).expect(201)["metadata"]["uid"]
+    manifest = config_map("a")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner}
+    manifest["metadata"] |= {"ownerReferences": [reference], "finalizers": ["example.com/x"]}
+    made = (await space.apply(manifest)).expect(201)
+    assert _owned(made, "writer")["f:metadata"] == {
+        "f:finalizers": {'v:"example.com/x"': {}},
+        "f:ownerReferences": {f'k:{{"uid":"{owner}"}}': {}},
+    }
+    (await space.by("other").patch(CONFIG_MAPS, "a", {"metadata": {"finalizers": ["example.com/x", "example.com/y"]}}))
+    after = (await space.apply(config_map("a"))).expect(200)
+    assert after["metadata"]["finalizers"] == ["example.com/y"]
+    (await space.patch(CONFIG_MAPS, "a", {"metadata": {"finalizers": None}})).expect(200)
+
+
+async def test_status_is_applied_apart(space: Space) -> None:
+    (await space.apply(widget("a"))).expect(201)
+    status: Object = {"conditions": [{"type": "Ready", "status": "True"}], "replicas": 1}
+    manifest = {**widget("a"), "status": status}
+    manifest.pop("spec")
+    made = (await space.apply(manifest, "status")).expect(200)
+    assert made["status"] == status
+    assert _owned(made, "writer", "Apply", "status") == {
+        "f:status": {
+            "f:conditions": {'k:{"type":"Ready"}': {".": {}, "f:status": {}, "f:type": {}}},
+            "f:replicas": {},
+        }
+    }
+    assert made["metadata"]["generation"] == 1
+    again = (await space.apply(manifest, "status")).expect(200)
+    assert again == made
+    manifest["status"] = {"replicas": 1}
+    assert (await space.apply(manifest, "status")).expect(200)["status"] == {"replicas": 1}
+
+
+async def test_an_ordinary_apply_does_not_touch_the_status(space: Space) -> None:
+    (await space.apply(widget("a"))).expect(201)
+    (await space.patch(WIDGETS, "a", {"status": {"replicas": 2}}, "status")).expect(200)
+    after = (await space.apply({**widget("a", size=5), "status": {"replicas": 9}})).expect(200)
+    assert after["status"] == {"replicas": 2}
+    assert "f:status" not in _owned(after, "writer")
+
+
+async def test_apply_of_an_absent_status(space: Space) -> None:
+    (await space.apply({**widget("a"), "status": {"replicas": 1}}, "status")).refused(404, "NotFound")
+
+
+async def test_apply_bumps_the_generation(space: Space) -> None:
+    made = (await space.apply(deployment("a"))).expect(201)
+    assert made["metadata"]["generation"] == 1
+    assert (await space.apply(deployment("a", replicas=3))).expect(200)["metadata"]["generation"] == 2
+    assert (await space.apply(deployment("a", replicas=3))).expect(200)["metadata"]["generation"] == 2
+
+
+async def test_apply_defaults_and_validates(space: Space) -> None:
+    made = (await space.apply(widget("a", nested={"note": "x"}))).expect(201)
+    assert made["spec"]["nested"] == {"depth": 7, "note": "x"}
+    assert _owned(made, "writer") == {"f:spec": {"f:color": {}, "f:nested": {"f:note": {}}}}
+    reply = await space.apply(widget("a", size=11))
+    reply.refused(422, "Invalid")
+    assert reply.blamed() == {"spec.size"}
+
+
+async def test_a_dropped_field_falls_back_to_its_default(space: Space) -> None:
+    (await space.apply(widget("a", size=5))).expect(201)
+    after = (await space.apply(widget("a"))).expect(200)
+    assert after["spec"]["size"] == 3
+
+
+async def test_what_is_left_empty(space: Space) -> None:
+    """When the last key or item is no longer asked for."""
+    full = widget("a", tags=["x"], pairs={"k": "v"}, parts=[{"name": "p"}], block={"a": "1"}, nested={"note": "n"})
+    (await space.apply(full)).expect(201)
+    spec = (await space.apply(widget("a"))).expect(200)["spec"]
+    assert {key: spec[key] for key in spec if key not in {"color", "size", "replicas"}} == {"nested": {"depth": 7}}
+
+
+async def test_apply_needs_a_manager(space: Space) -> None:
+    path = space.path(CONFIG_MAPS, "a")
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    reply = await space.cluster.ask("PATCH", path, config_map("a"), headers=headers)
+    assert reply.status in {400, 422}
+    assert "fieldManager" in reply.body["message"]
+
+
+async def test_apply_with_managed_fields_is_refused(space: Space) -> None:
+    made = (await space.apply(config_map("a"))).expect(201)
+    if "managedFields" not in made["metadata"]:
+        made = (await space.apply(config_map("a", k="v"))).expect(200)
+    (await space.apply(made)).refused(400, "BadRequest")
+
+
+async def test_apply_guarded_by_version_and_uid(space: Space) -> None:
+    """How a creation is kept from a name that somebody else took."""
+    made = (await space.apply(config_map("a", k="v"))).expect(201)
+    manifest = config_map("a", k="w")
+    manifest["metadata"]["resourceVersion"] = "1"
+    (await space.apply(manifest)).refused(409, "Conflict")
+    manifest["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"]
+    (await space.apply(manifest)).expect(200)
+    manifest = config_map("b", k="w")
+    manifest["metadata"]["uid"] = made["metadata"]["uid"]
+    (await space.apply(manifest)).refused(409, "Conflict")
+
+
+async def test_a_name_that_differs_from_the_path(space: Space) -> None:
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    path = space.path(CONFIG_MAPS, "a")
+    reply = await space.cluster.ask("PATCH", path, config_map("b"), headers=headers, fieldManager="x")
+    reply.refused(400, "BadRequest")
+
+
+async def test_null_is_no_value(space: Space) -> None:
+    """An apply says what is wanted; a null of a field that may not be null is refused."""
+    (await space.apply(widget("a", word=None))).refused(422, "Invalid")
+    made = (await space.apply(widget("a", maybe=None))).expect(201)
+    assert made["spec"]["maybe"] is None
+
+
+async def test_a_duplicate_key_is_refused(space: Space) -> None:
+    reply = await space.apply(widget("a", parts=[{"name": "p"}, {"name": "p"}]))
+    assert reply.status in {422, 500}
+    assert (await space.get(WIDGETS, "a")).status == 404
+
+
+async def test_unknown_fields_of_an_applied_custom_resource(space: Space) -> None:
+    reply = await space.apply(widget("a", unheard=1), fieldValidation="Strict")
+    assert reply.status in {400, 500}
+    assert "unheard" in reply.body["message"]
+
+
+async def test_managed_fields_can_be_cleared(space: Space) -> None:
+    (await space.apply(config_map("a", k="v"))).expect(201)
+    after = (await space.patch(CONFIG_MAPS, "a", {"metadata": {"managedFields": [{}]}})).expect(200)
+    assert "managedFields" not in after["metadata"]
+
+
+async def test_a_plain_update_keeps_owners(space: Space) -> None:
+    """A replace without managedFields does not forget who owns what."""
+    (await space.by("first").apply(config_map("a", k="v"))).expect(201)
+    after = (await space.by("second").replace(config_map("a", k="v", l="w"))).expect(200)
+    assert _owned(after, "first") == {"f:data": {"f:k": {}}}
+
+
+async def test_create_records_an_update(space: Space) -> None:
+    made = (await space.create(widget("a", size=4))).expect(201)
+    entry = made["metadata"]["managedFields"][0]
+    assert (entry["manager"], entry["operation"]) == ("writer", "Update")
+    assert entry["fieldsV1"]["f:spec"]["f:size"] == {}
+    deployed = (await space.create(deployment("d"))).expect(201)
+    assert "f:replicas" in _owned(deployed, "writer", "Update")["f:spec"]
+
+
+async def test_a_user_scales_what_we_applied_without_replicas(space: Space) -> None:
+    """An autoscaler's field stays the autoscaler's."""
+    (await space.apply(deployment("a"))).expect(201)
+    (await space.by("scaler").patch(DEPLOYMENTS, "a", {"spec": {"replicas": 5}}, "scale")).expect(200)
+    after = (await space.apply(deployment("a", container("main", args=["-x"])))).expect(200)
+    assert after["spec"]["replicas"] == 5
+
+
+async def test_the_client_raises_a_conflict(space: Space) -> None:
+    (await space.by("first").apply(config_map("a", k="v"))).expect(201)
+    manifest = config_map("a", k="w")
+    manifest["metadata"]["namespace"] = space.name
+    with pytest.raises(Conflict):
+        await space.cluster.client.apply(manifest, force=False)
+    assert (await space.cluster.client.apply(manifest))["data"] == {"k": "w"}
+    assert (await space.cluster.client.apply(manifest, dry_run=True))["data"] == {"k": "w"}

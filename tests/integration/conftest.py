@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from integration.stage import Stage, node, pool, stage
 
 __all__ = ["cluster", "empty_cluster"]

@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 
 import yaml
-from integration.kubelet import Kubelet
 
+from integration.kubelet import Kubelet
 from penstock.cluster.client import Client
 from penstock.cluster.fake import FakeAPIServer
 from penstock.metrics import Metrics
@@ -24,7 +24,18 @@ from penstock.process import Operator, OperatorSettings, Surroundings
 from penstock.reconcilers.keys import Key
 from penstock.workqueue.workers import Result
 
-__all__ = ["HastyClock", "Running", "Stage", "condition", "deployment", "node", "pool"]
+__all__ = [
+    "CHILDREN",
+    "HastyClock",
+    "Running",
+    "Stage",
+    "condition",
+    "crds",
+    "deployment",
+    "node",
+    "pool",
+    "whole",
+]
 
 Object = dict[str, Any]
 
@@ -44,7 +55,7 @@ _PATIENCE_SECONDS = 20.0
 _LOOK_AGAIN_SECONDS = 0.02
 _SPEED = 20.0
 _BOOKMARK_SECONDS = 0.2
-_SOON_SECONDS = 25.0
+_SOON_SECONDS = 8.0
 _LABELS = {
     "H100": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.memory": "81559"},
     "A100": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB", "nvidia.com/gpu.memory": "81920"},
@@ -107,6 +118,12 @@ def node(name: str, *, pool: str = "h100", gpus: int = 8, accelerator: str = "H1
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }
+
+
+def whole(revision: str, name: str = "chat", namespace: str = "team") -> set[tuple[str, str, str]]:
+    """The children of a deployment with one revision, as `Stage.picture` names them."""
+    kinds = ("controllerrevisions", "deployments", "services", "poddisruptionbudgets", "networkpolicies")
+    return {("services", namespace, name), *((kind, namespace, f"{name}-{revision}") for kind in kinds)}
 
 
 def condition(live: Object | None, kind: str) -> Object:
@@ -188,7 +205,7 @@ class Stage:
         for manifest in manifests:
             self.server.put(manifest)
 
-    def edit(self, name: str = "chat", namespace: str = "team", **spec: Any) -> Object:
+    def edit(self, name: str = "chat", *, namespace: str = "team", **spec: Any) -> Object:
         """Change fields of a deployment's spec; None takes one away."""
 
         def edited(live: Object) -> Object:
@@ -246,6 +263,12 @@ class Stage:
             for live in self.server.objects(plural)
         }
 
+    async def sweep(self) -> None:
+        """What each operator does every ten minutes: list our kinds, look at every object."""
+        for running in self.operators:
+            for sweep in running.operator.own.sweeps:
+                await sweep.sweep()
+
     def writes(self) -> int:
         """How many writes came over HTTP, Leases apart."""
         verbs = {"create", "update", "patch", "delete"}
@@ -291,7 +314,8 @@ class Stage:
 
     def _behind(self) -> Iterator[str]:
         for running in self.operators:
-            for source in (*running.operator.informers, *running.operator.own.sweeps):
+            sources: tuple[Any, ...] = (*running.operator.informers, *running.operator.own.sweeps)
+            for source in sources:
                 wanted = {
                     (live["metadata"].get("namespace", ""), live["metadata"]["name"]): live["metadata"][
                         "resourceVersion"
@@ -326,7 +350,8 @@ class Stage:
 
 
 @cache
-def _crds() -> tuple[Object, ...]:
+def crds() -> tuple[Object, ...]:
+    """The CRDs as they are committed."""
     return tuple(yaml.safe_load(file.read_text()) for file in sorted(CRDS.glob("*.yaml")))
 
 
@@ -344,7 +369,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     """A server with our CRDs, namespaces and one pool of one node; no operator runs yet."""
     async with FakeAPIServer() as server:
         server.set_bookmarks(_BOOKMARK_SECONDS)
-        for manifest in _crds():
+        for manifest in crds():
             server.put(manifest)
         for name in ("team", _NAMESPACE):
             server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -7,7 +7,8 @@ does end, and another one starts.
 from collections.abc import Callable
 
 import pytest
-from integration.stage import Stage, deployment
+
+from integration.stage import Stage, deployment, whole
 
 MOST_WRITES = 26
 
@@ -38,14 +39,7 @@ def _is_whole(cluster: Stage) -> None:
     (revision,) = cluster.revisions()
     uid = cluster.md()["metadata"]["uid"]
     assert cluster.serving() == revision
-    assert set(cluster.picture()) == {
-        ("controllerrevisions", "team", f"chat-{revision}"),
-        ("deployments", "team", f"chat-{revision}"),
-        ("services", "team", "chat"),
-        ("services", "team", f"chat-{revision}-pods"),
-        ("poddisruptionbudgets", "team", f"chat-{revision}"),
-        ("networkpolicies", "team", f"chat-{revision}"),
-    }
+    assert set(cluster.picture()) == whole(revision)
     for plural, namespace, name in cluster.picture():
         child = cluster.server.get(plural, namespace, name) or {}
         assert [owner["uid"] for owner in child["metadata"]["ownerReferences"]] == [uid]

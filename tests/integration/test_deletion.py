@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import pytest
+
 from integration.stage import Stage, condition, deployment, node, pool
 
 ORDERS = {" then ".join(order): order for order in permutations(("deployment", "pool", "node"))}
@@ -61,7 +62,7 @@ async def test_a_name_that_is_used_again_gets_children_of_its_own(cluster: Stage
     await cluster.ready()
     before = cluster.picture()
     made = cluster.server.reuse_name("modeldeployments", "team", "chat")
-    await cluster.until(lambda: cluster.is_ready())
+    await cluster.until(cluster.is_ready)
     await cluster.rest()
     after = cluster.picture()
     assert set(after) == set(before)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from integration.stage import Stage, deployment
 
+from integration.stage import Stage, deployment, whole
 from penstock.cluster.fake import FakeAPIServer
 
 
@@ -48,23 +48,14 @@ async def _heal(cluster: Stage) -> None:
     faults.duplicate_events = faults.reordered_events = faults.dropped_deletes = 0
     if dropped or faults.injected["reordered_events"]:
         _compact_and_cut(cluster.server)
-        for running in cluster.operators:
-            for sweep in running.operator.own.sweeps:
-                await sweep.sweep()
+        await cluster.sweep()
 
 
 def _assert_whole(cluster: Stage, *, seeded: bool) -> None:
     """One revision of the newest spec with exactly its children."""
     (revision,) = cluster.revisions()
     assert cluster.serving() == revision
-    assert set(cluster.picture()) == {
-        ("controllerrevisions", "team", f"chat-{revision}"),
-        ("deployments", "team", f"chat-{revision}"),
-        ("services", "team", "chat"),
-        ("services", "team", f"chat-{revision}-pods"),
-        ("poddisruptionbudgets", "team", f"chat-{revision}"),
-        ("networkpolicies", "team", f"chat-{revision}"),
-    }
+    assert set(cluster.picture()) == whole(revision)
     (workload,) = cluster.children("deployments")
     assert ("--seed" in workload["spec"]["template"]["spec"]["containers"][0]["args"]) is seeded
 
@@ -135,7 +126,7 @@ async def test_an_edit_while_nobody_listens_is_not_lost(cluster: Stage) -> None:
 
 
 async def test_a_deletion_while_nobody_listens_is_found_by_the_sweep(cluster: Stage) -> None:
-    """kopf never tells of it; the ghost gets no children."""
+    """Kopf never tells of it; the ghost gets no children."""
     cluster.put(deployment())
     await cluster.ready()
     cluster.server.faults.dropped_deletes = 100
@@ -143,7 +134,6 @@ async def test_a_deletion_while_nobody_listens_is_found_by_the_sweep(cluster: St
     cluster.server.faults.dropped_deletes = 0
     await asyncio.sleep(0)
     _compact_and_cut(cluster.server)
-    for sweep in cluster.operators[0].operator.own.sweeps:
-        await sweep.sweep()
+    await cluster.sweep()
     await cluster.rest()
     assert cluster.picture() == {}

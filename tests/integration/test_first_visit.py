@@ -1,6 +1,6 @@
 """From a spec to children and status, and quiet after that."""
 
-from integration.stage import Stage, condition, deployment
+from integration.stage import Stage, condition, deployment, whole
 
 
 async def test_the_first_visit_makes_exactly_these_children(cluster: Stage) -> None:
@@ -8,14 +8,7 @@ async def test_the_first_visit_makes_exactly_these_children(cluster: Stage) -> N
     cluster.put(deployment())
     await cluster.ready()
     (revision,) = cluster.revisions()
-    assert set(cluster.picture()) == {
-        ("controllerrevisions", "team", f"chat-{revision}"),
-        ("deployments", "team", f"chat-{revision}"),
-        ("services", "team", "chat"),
-        ("services", "team", f"chat-{revision}-pods"),
-        ("poddisruptionbudgets", "team", f"chat-{revision}"),
-        ("networkpolicies", "team", f"chat-{revision}"),
-    }
+    assert set(cluster.picture()) == whole(revision)
     assert cluster.serving() == revision
 
 

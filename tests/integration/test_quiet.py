@@ -1,18 +1,12 @@
-"""Invariant 3: no API write and no status churn while nothing changes; invariant 7: nor after a restart or an upgrade."""
+"""Invariant 3: no API write and no status churn while nothing changes; 7: nor after a restart or an upgrade."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from integration.stage import Running, Stage, deployment, node, pool
 
+from integration.stage import Stage, deployment, node, pool
 from penstock.render import revisions
-
-
-async def _visited_again(running: Running) -> None:
-    """What a sweep does each ten minutes: list our kinds and look at every object."""
-    for sweep in running.operator.own.sweeps:
-        await sweep.sweep()
 
 
 async def test_no_request_while_nothing_changes(empty_cluster: Stage) -> None:
@@ -33,9 +27,26 @@ async def test_a_visit_of_every_key_writes_nothing(cluster: Stage) -> None:
     cluster.put(deployment("one"), deployment("two"))
     await cluster.ready("one", "two")
     writes = cluster.writes()
-    await _visited_again(cluster.operators[0])
+    await cluster.sweep()
     await cluster.rest()
     assert cluster.writes() == writes
+
+
+async def test_quiet_again_after_a_roll_out(cluster: Stage) -> None:
+    """What the status said of the way there is gone, and its going is not written time and again."""
+    cluster.put(deployment())
+    await cluster.ready()
+    old = cluster.serving()
+    cluster.edit(engineArgs=["--seed=1"])
+    await cluster.until(lambda: cluster.is_ready() and old not in cluster.revisions())
+    await cluster.rest()
+    writes = cluster.writes()
+    await cluster.sweep()
+    await cluster.rest()
+    await cluster.restart()
+    await cluster.rest()
+    assert cluster.writes() == writes
+    assert not cluster.md()["status"].get("nextPlan")
 
 
 async def test_the_same_spec_applied_again_writes_nothing(cluster: Stage) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from integration.stage import Stage, deployment
 
 Object = dict[str, Any]
@@ -42,7 +43,7 @@ EDITS: dict[str, tuple[str, str, Callable[[Object], Object]]] = {
     "the replicas": ("deployments", "chat-{}", _scale),
     "a label of the Deployment": ("deployments", "chat-{}", _label),
     "the Service's selector": ("services", "chat", _selector),
-    "the headless Service's selector": ("services", "chat-{}-pods", _selector),
+    "the headless Service's selector": ("services", "chat-{}", _selector),
     "the disruption budget": ("poddisruptionbudgets", "chat-{}", _budget),
     "the network policy": ("networkpolicies", "chat-{}", _policy),
     "a label of the network policy": ("networkpolicies", "chat-{}", _label),
@@ -92,7 +93,7 @@ async def test_what_others_add_stays(cluster: Stage) -> None:
 CHILDREN = {
     "the Deployment": ("deployments", "chat-{}"),
     "the Service": ("services", "chat"),
-    "the headless Service": ("services", "chat-{}-pods"),
+    "the headless Service": ("services", "chat-{}"),
     "the disruption budget": ("poddisruptionbudgets", "chat-{}"),
     "the network policy": ("networkpolicies", "chat-{}"),
     "the ControllerRevision": ("controllerrevisions", "chat-{}"),

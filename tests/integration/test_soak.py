@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random, SystemRandom
 
 import pytest
+
 from integration.stage import CHILDREN, Stage, deployment, node, pool
 
 _NAMES = tuple(f"md-{number}" for number in range(12))
@@ -54,30 +55,26 @@ class Chaos:
 
     def _fault(self) -> None:
         server, faults = self.cluster.server, self.cluster.server.faults
-        match self.random.randint(0, 10):
-            case 0:
-                server.cut_watches(middle=self.random.random() < 0.5)
-            case 1:
-                server.compact()
-                server.cut_watches()
-            case 2:
-                faults.fail(self.random.choice((429, 500, 503)), count=self.random.randint(1, 10))
-            case 3:
-                faults.fail(429, count=self.random.randint(1, 10), retry_after=1)
-            case 4:
-                faults.duplicate_events += 10
-            case 5:
-                faults.reordered_events += 3
-            case 6:
-                faults.dropped_deletes += 1
-            case 7:
-                faults.blackout = not faults.blackout
-            case 8:
-                self._node_comes_or_goes()
-            case 9:
-                self._child_is_taken()
-            case _:
-                faults.latency_seconds = self.random.choice((0.0, 0.02))
+        count = self.random.randint(1, 10)
+        self.random.choice(
+            (
+                lambda: server.cut_watches(middle=self.random.random() < 0.5),
+                self._compact,
+                lambda: faults.fail(self.random.choice((429, 500, 503)), count=count),
+                lambda: faults.fail(429, count=count, retry_after=1),
+                lambda: setattr(faults, "duplicate_events", count),
+                lambda: setattr(faults, "reordered_events", count),
+                lambda: setattr(faults, "dropped_deletes", 1),
+                lambda: setattr(faults, "blackout", not faults.blackout),
+                lambda: setattr(faults, "latency_seconds", self.random.choice((0.0, 0.02))),
+                self._node_comes_or_goes,
+                self._child_is_taken,
+            )
+        )()
+
+    def _compact(self) -> None:
+        self.cluster.server.compact()
+        self.cluster.server.cut_watches()
 
     def _node_comes_or_goes(self) -> None:
         if self.cluster.server.get("nodes", "", "h100-b") is None:
@@ -99,8 +96,7 @@ class Chaos:
         faults.rules.clear()
         if server.get("nodes", "", "h100-b") is None:
             self.cluster.put(node("h100-b"))
-        server.compact()
-        server.cut_watches()
+        self._compact()
 
 
 @pytest.mark.soak
@@ -117,20 +113,20 @@ async def test_random_faults_and_wishes_end_in_order(empty_cluster: Stage) -> No
         await chaos.step()
         await cluster.clock.sleep(_STEP_SECONDS * cluster.clock.speed)
     chaos.heal()
-    for running in cluster.operators:
-        await cluster.until(lambda running=running: all(each.synced.is_set() for each in running.operator._sources))
-        for sweep in running.operator.own.sweeps:
-            await sweep.sweep()
-    await cluster.until(lambda: all(_settled(cluster, name) for name in _names(cluster)), seconds=60)
+    await cluster.until(
+        lambda: all(each.synced.is_set() for one in cluster.operators for each in one.operator._sources)
+    )
+    await cluster.sweep()
+    await cluster.until(lambda: all(_settled(cluster, name) for name in _living(cluster)), seconds=60)
     await cluster.rest()
     _assert_order(cluster)
-    writes = cluster.writes()
+    writes, before = cluster.writes(), Counter(cluster.server.requests)
     await cluster.restart()
     await cluster.rest()
-    assert cluster.writes() == writes
+    assert cluster.writes() == writes, Counter(cluster.server.requests) - before
 
 
-def _names(cluster: Stage) -> list[str]:
+def _living(cluster: Stage) -> list[str]:
     return [live["metadata"]["name"] for live in cluster.server.objects("modeldeployments", "team")]
 
 
@@ -147,7 +143,7 @@ def _settled(cluster: Stage, name: str) -> bool:
 
 
 def _assert_order(cluster: Stage) -> None:
-    for name in _names(cluster):
+    for name in _living(cluster):
         assert _settled(cluster, name), cluster.story()
         assert [cluster.serving(name)] == cluster.revisions(name)
     uids = {live["metadata"]["uid"] for live in cluster.server.objects("modeldeployments")}

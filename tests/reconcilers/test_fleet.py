@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from builders.live import gpu_node, gpu_pod
 
+from builders.live import gpu_node, gpu_pod
 from penstock.api.inferencepool import InferencePool
 from penstock.planner.fleet import Pool
 from penstock.reconcilers.custom import Custom

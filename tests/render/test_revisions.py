@@ -199,6 +199,7 @@ def test_children_are_owned_and_labelled(name: str) -> None:
         assert owner["controller"] is True
         assert owner["uid"] == CASES[name].deployment.metadata.uid
         assert metadata["labels"]["penstock.dev/revision"] == rendered(name).name
+        assert metadata["labels"]["app.kubernetes.io/name"] == CASES[name].assignment.plan.engine.lower()
         assert metadata["namespace"] == "team"
 
 
@@ -274,6 +275,9 @@ def test_name_changes_with_what_pods_are_made_from() -> None:
         "as it is": revision_request(planned, {}),
         "image": revision_request(plan(image="registry.example.internal/vllm:v0.33.0"), {}),
         "engine version": revision_request(plan(engine_version="0.32.0"), {}),
+        "engine version behind the same image": revision_request(
+            plan(engine_version="0.32.0", image=planned.image), {}
+        ),
         "arguments": revision_request(planned, {"engineArgs": ["--enforce-eager"]}),
         "checkpoint": revision_request(plan(checkpoint=checkpoint(revision="v2")), {}),
         "tensor parallel": revision_request(plan(tensor_parallel=4), {}),

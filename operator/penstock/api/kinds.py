@@ -19,7 +19,7 @@ __all__ = ["KINDS", "KINDS_BY_NAME", "Column", "ConditionType", "Kind"]
 
 _LONGEST_LABEL = 63
 _LONGEST_PARENT = 52
-"""Children are called after their parent: `<name>-<revision>-pods` still fits a Service's 63 characters."""
+"""Children are called after their parent: `<name>-<revision>` fits a Service's 63 characters with two to spare."""
 
 
 @dataclass(frozen=True, slots=True)

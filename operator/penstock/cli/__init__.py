@@ -21,11 +21,11 @@ _COMMANDS = {
 class _Lazy(click.Group):
     """Finds commands by name, so that `penstock plan` does not wait for kopf's import."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
         """Every command, sorted."""
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
         """Import the one that was named."""
         if cmd_name not in _COMMANDS:
             return None

@@ -1,76 +1,64 @@
-"""`penstock demo`: the main job on a simulated cluster, told live, every claim checked."""
+"""`penstock demo`: models placed and served on a simulated cluster, live, every claim checked."""
 
 import asyncio
-import contextlib
-import random
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import click
-from rich.console import Console
+import yaml
 
-from penstock.cli.demo_stage import Stage, StoryBroken, stage
-from penstock.cli.demo_story import tell
+from penstock.errors import PenstockError
+from penstock.simulation.story import StorySettings, tell
+from penstock.simulation.teller import Teller
+from penstock.workqueue.clock import SystemClock
 
 __all__ = ["demo"]
 
 _SAMPLES = Path(__file__).resolve().parents[3] / "manifests" / "samples"
-_WIDTH = 118
+_EXIT_INTERRUPTED = 130
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Leave it up at the end and say how to look.")
-@click.option("--speed", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Of loading and draining.")
+@click.option("--keep", is_flag=True, help="Leave it up at the end, until Ctrl-C.")
+@click.option(
+    "--speed", type=click.FloatRange(1, 200), default=20.0, show_default=True, help="Simulated over real time."
+)
 @click.option(
     "--samples",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=_SAMPLES,
-    help="Where manifests/samples is; the checkout's own by default.",
+    default=_SAMPLES if _SAMPLES.is_dir() else None,
+    required=not _SAMPLES.is_dir(),
+    help="The folder of the samples; a checkout has it.",
 )
 def demo(*, keep: bool, speed: float, samples: Path) -> None:
-    """Watch models being placed on the GPUs that fit, served, moved and refused; exit code 1 where a claim fails."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, soft_wrap=False)
-    sys.exit(asyncio.run(_run(console, samples, speed=speed, keep=keep)))
-
-
-async def _run(console: Console, samples: Path, *, speed: float, keep: bool) -> int:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, lambda: task.cancel() if task else None)
+    """Watch models being placed on the right GPUs and served, on real parts but the GPUs."""
+    manifests = [
+        manifest
+        for path in sorted(samples.glob("*.yaml"))
+        for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if manifest
+    ]
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as folder:
+        settings = StorySettings(samples=manifests, folder=Path(folder), speed=speed, keep=keep)
+        sys.exit(asyncio.run(_run(settings)))
+
+
+async def _run(settings: StorySettings) -> int:
+    """0 where all of it held, 1 where something did not, 130 after Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    # Names and addresses need no secret randomness.
+    story = asyncio.create_task(tell(settings, teller=Teller(), clock=SystemClock(), random=Random()))  # noqa: S311
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(name, story.cancel)
+    with suppress(asyncio.CancelledError):
         try:
-            # Names and addresses need no secret randomness.
-            chance = random.Random()  # noqa: S311 - see above
-            async with stage(console, Path(folder), speed=speed, random=chance) as scene:
-                await tell(scene, samples)
-                if keep:
-                    await _leave_up(scene)
-        except StoryBroken as broken:
-            console.print(f"\n[bold red]✗ {broken}[/]")
+            await story
+        except PenstockError as failed:
+            click.echo(f"demo: {failed}", err=True)
             return 1
-        except asyncio.CancelledError:
-            console.print("\ninterrupted; everything is stopped")
-            return 130
-    return 0
-
-
-async def _leave_up(scene: Stage) -> None:
-    console = scene.console
-    console.print("\n[bold]It stays up.[/] In another terminal:")
-    console.print(f"  export KUBECONFIG={scene.kubeconfig}")
-    for line in (
-        "kubectl get md -A",
-        "kubectl get gpupool",
-        "kubectl get md llama-70b -n assistants -o yaml",
-        "kubectl get events -A",
-        "kubectl apply --server-side -f manifests/samples/07-air-gapped.yaml",
-    ):
-        console.print(f"  {line}")
-    for namespace, name in scene.served():
-        console.print(f"  {namespace}/{name} answers at {scene.cluster.service_url(namespace, name)}/v1")
-    console.print("Ctrl-C ends it.")
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
-    console.print("stopped")
+        return 0
+    return 0 if settings.keep else _EXIT_INTERRUPTED

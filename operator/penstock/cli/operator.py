@@ -1,6 +1,7 @@
 """`penstock operator`: watch, decide, apply, until SIGTERM."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -36,8 +37,15 @@ _log = logging.getLogger("penstock")
 def operator(*, log_format: str, log_level: str, **settings: object) -> None:
     """Run the operator: place models, serve them, keep their status true."""
     _log_to_stderr(log_format, log_level)
+    _share_the_interpreter()
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.getpid()}"
     sys.exit(asyncio.run(_run(OperatorSettings(identity=identity, **settings))))  # type: ignore[arg-type] # click converts
+
+
+def _share_the_interpreter() -> None:
+    """Placement computes in a thread: the event loop must get the interpreter back within a millisecond."""
+    sys.setswitchinterval(0.001)
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _run(settings: OperatorSettings) -> int:

@@ -64,7 +64,7 @@ class Informer(Generic[T]):
     clock: Clock
     random: Random
     labels: str = ""
-    page_size: int = 500
+    page_size: int = 250
     inactivity: float = 70.0
     relist_seconds: float = 1800.0
     synced: asyncio.Event = field(default_factory=asyncio.Event)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 __all__ = ["manifest_digest", "owned_digest"]
 
 _DIGEST_SIZE = 9
@@ -146,7 +148,8 @@ def _sorted(items: list[Any]) -> list[Any]:
 
 
 def _digest(content: Any, metadata: Any) -> str:
-    return hashlib.blake2b(_text([content, metadata]).encode(), digest_size=_DIGEST_SIZE).hexdigest()
+    return hashlib.blake2b(_text([content, metadata]), digest_size=_DIGEST_SIZE).hexdigest()
 
 
-_text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+def _text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

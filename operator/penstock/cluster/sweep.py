@@ -44,7 +44,7 @@ class Sweep(Generic[T]):
     visit: Callable[[T], None]
     clock: Clock
     period: float = 600.0
-    page_size: int = 500
+    page_size: int = 250
     synced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __str__(self) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from penstock.cluster.errors import Unavailable, error_of
 from penstock.cluster.resources import ResourceType
 
@@ -49,7 +51,7 @@ class WatchEvent:
 def read_object(body: bytes, what: str) -> Object:
     """A JSON object; Unavailable where it is none."""
     try:
-        answer = json.loads(body)
+        answer = orjson.loads(body)
     except ValueError as error:
         raise _unreadable(body, what) from error
     if not isinstance(answer, dict):

@@ -1,0 +1,1 @@
+"""Memory, sharding, candidates, placement and the words for them; pure."""

@@ -60,9 +60,15 @@ class Custom(Generic[R]):
             deleting="deletionTimestamp" in metadata,
             parsed=parsed,
             refusals=refusals,
-            status=live.get("status") or {},
+            # Server-side apply leaves an empty object where our last field of it went.
+            status=_filled(live.get("status") or {}),
             digest=spec_digest(parsed.spec) if isinstance(parsed, ModelDeployment) else "",
         )
+
+
+def _filled(content: dict[str, Any]) -> dict[str, Any]:
+    """Without the empty parts, which say no more than nothing."""
+    return {name: value for name, value in content.items() if value is not None and value != {}}
 
 
 def _parse(live: dict[str, Any], kind: type[R]) -> tuple[R | None, tuple[Refusal, ...]]:
@@ -74,9 +80,10 @@ def _parse(live: dict[str, Any], kind: type[R]) -> tuple[R | None, tuple[Refusal
 
 
 def spec_digest(spec: ModelDeploymentSpec) -> str:
-    """Digest what a revision is decided from: without what scales, and without defaults, so that new fields change nothing."""
+    """Digest what a revision is decided from: without what scales, and without defaults, which new releases add to."""
     content = spec.model_dump(mode="json", exclude_defaults=True, exclude=_EXCLUDED_FROM_DIGEST)
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    # A part of which only excluded fields are set is dumped as an empty object.
+    text = json.dumps(_filled(content), sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_SIZE).hexdigest()
 
 

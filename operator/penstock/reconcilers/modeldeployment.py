@@ -106,6 +106,9 @@ class ModelDeploymentReconciler:
             if record.spec_digest == spec_digest and record.assignment.plan == assignment.plan:
                 return Target(record.revision, assignment, None)
         rendered = render_revision(self._request(view, assignment))
+        known = view.revisions.get(rendered.name)
+        if known is not None and known.spec_digest == spec_digest:
+            return Target(known.revision, known.assignment, None)
         return Target(rendered.name, assignment, rendered)
 
     def _request(self, view: View, assignment: Assignment) -> RevisionRequest:
@@ -129,7 +132,8 @@ class ModelDeploymentReconciler:
             if not view.exists and not await self._lives(view.custom):
                 return None
             await self._pin(view, target, target.rendered, changes)
-            manifests[target.name] = target.rendered.manifests
+            if target.name not in view.revisions:
+                manifests[target.name] = target.rendered.manifests
             view = gather(self.world, view.custom)
         step = self._step(view, target)
         await self._carry_out(view, step, manifests, changes)
@@ -179,12 +183,18 @@ class ModelDeploymentReconciler:
         return True
 
     async def _pin(self, view: View, target: "Target", rendered: RenderedRevision, changes: Changes) -> None:
-        """First of all writes: what was rendered outlives this process and the next version of it."""
+        """First of all writes: what was rendered outlives this process and the next version of it.
+
+        A revision that is known already only learns which spec asks for it: its data never changes.
+        """
         known = view.revisions.get(target.name)
         number = known.number if known else next_number(tuple(view.revisions.values()))
         manifest = render_controller_revision(
             view.deployment, rendered, target.assignment, number=number, spec_digest=view.custom.digest
         )
+        if known is not None:
+            live = await self.client.get(CONTROLLER_REVISIONS, known.name, known.namespace)
+            manifest["data"] = live["data"]
         await self._children.apply(manifest, changes)
 
     async def _carry_out(

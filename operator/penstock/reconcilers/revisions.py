@@ -10,7 +10,6 @@ from penstock.planner.plan import Assignment
 from penstock.render.names import REVISION_LABEL, SPEC_DIGEST_ANNOTATION
 from penstock.render.revisions import PinnedRevision, decode
 
-
 __all__ = ["ChildName", "RevisionRecord", "child_name", "newest", "pinned", "slim_revision", "unscaled"]
 
 _log = logging.getLogger(__name__)

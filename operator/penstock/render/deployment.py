@@ -6,22 +6,24 @@ left out: it is no part of a revision.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from penstock.api.inferencepool import InferencePoolSpec
 from penstock.api.modeldeployment import ModelDeployment
-from penstock.api.quantities import format_bytes
-from penstock.api.references import Toleration
+from penstock.api.quantities import format_bytes, parse_bytes
 from penstock.engines.arguments import literal
 from penstock.engines.contract import PORT, EngineContainer
 from penstock.planner.plan import Assignment, Plan
 from penstock.render.names import ENGINE_CONTAINER, HTTP_PORT, ROLE_LABEL, child_metadata, labels_of, pod_selector
+from penstock.render.prefetch import prefetch_seconds, waiting_container
+from penstock.render.scheduling import scheduling
+from penstock.render.security import container_security, pod_security
 from penstock.render.weights import Storage
 
 __all__ = ["DeploymentRequest", "render_deployment"]
 
 _GIB = 2**30
-_USER = 65532
 _CPU_PER_GPU = 4
 _MEMORY_PER_GPU = 16 * _GIB
 _TEMPORARY_BYTES = 16 * _GIB
@@ -44,7 +46,7 @@ def render_deployment(request: DeploymentRequest, revision: str) -> dict[str, An
     """The Deployment without `replicas`."""
     deployment, plan = request.deployment, request.assignment.plan
     name = f"{deployment.metadata.name}-{revision}"
-    deadline = deployment.spec.rollout.progress_deadline_seconds
+    deadline = deployment.spec.rollout.progress_deadline_seconds or _longest_seconds(request)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -52,11 +54,17 @@ def render_deployment(request: DeploymentRequest, revision: str) -> dict[str, An
         "spec": {
             "selector": {"matchLabels": pod_selector(deployment, revision)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
-            "progressDeadlineSeconds": deadline or request.container.startup_seconds + _ROLL_OUT_SLACK_SECONDS,
+            "progressDeadlineSeconds": deadline,
             "revisionHistoryLimit": 1,
             "template": {"metadata": {"labels": _pod_labels(request, revision)}, "spec": _pod(request)},
         },
     }
+
+
+def _longest_seconds(request: DeploymentRequest) -> int:
+    """Until a replica counts as stuck: the download where a volume is filled first, the start, and some more."""
+    download = prefetch_seconds(request.assignment.plan) if request.storage.claim else 0
+    return download + request.container.startup_seconds + _ROLL_OUT_SLACK_SECONDS
 
 
 def _pod_labels(request: DeploymentRequest, revision: str) -> dict[str, str]:
@@ -66,35 +74,26 @@ def _pod_labels(request: DeploymentRequest, revision: str) -> dict[str, str]:
 
 
 def _pod(request: DeploymentRequest) -> dict[str, Any]:
-    deployment, container = request.deployment, request.container
+    container = request.container
     pod: dict[str, Any] = {
         "affinity": {"nodeAffinity": _affinity(request)},
         "automountServiceAccountToken": False,
         "containers": [_engine(request)],
         # A Service called vllm would otherwise set VLLM_PORT, which the engine reads.
         "enableServiceLinks": False,
-        "nodeSelector": dict(request.pool.node_selector),
-        "securityContext": {
-            "fsGroup": _USER,
-            "runAsGroup": _USER,
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "terminationGracePeriodSeconds": container.drain.grace_seconds,
-        "tolerations": list(_tolerations(request)),
         "volumes": [
             *request.storage.volumes,
             {"name": "tmp", "emptyDir": {"sizeLimit": format_bytes(_TEMPORARY_BYTES)}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": format_bytes(container.shared_memory_bytes)}},
         ],
+        **scheduling(request.deployment, request.pool, request.assignment.plan),
     }
     if not pod["affinity"]["nodeAffinity"]:
         del pod["affinity"]
-    if deployment.spec.pod.priority_class_name is not None:
-        pod["priorityClassName"] = deployment.spec.pod.priority_class_name
-    if request.pool.image_pull_secret_names:
-        pod["imagePullSecrets"] = [{"name": name} for name in request.pool.image_pull_secret_names]
+    if request.storage.claim:
+        pod["initContainers"] = [waiting_container(request.assignment.plan, request.storage)]
     return pod
 
 
@@ -123,11 +122,7 @@ def _engine(request: DeploymentRequest) -> dict[str, Any]:
         "readinessProbe": dict(container.readiness_probe),
         "livenessProbe": dict(container.liveness_probe),
         "lifecycle": {"preStop": {"sleep": {"seconds": container.drain.pre_stop_seconds}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": container_security(),
         "volumeMounts": [
             *storage.mounts,
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
@@ -148,26 +143,22 @@ def _environment(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
 
 def _resources(request: DeploymentRequest) -> dict[str, Any]:
     plan, overrides = request.assignment.plan, request.deployment.spec.pod
-    cpu = overrides.cpu or str(_CPU_PER_GPU * plan.gpus)
-    memory = overrides.memory or format_bytes(_memory(plan, request.container))
+    cpu = _larger_cpu(_CPU_PER_GPU * plan.gpus, overrides.cpu)
+    memory = format_bytes(max(_memory(plan, request.container), parse_bytes(overrides.memory or "0")))
     requests = {"cpu": cpu, "memory": memory, plan.gpu_resource: str(plan.gpus)}
     if request.storage.scratch_bytes:
         requests["ephemeral-storage"] = format_bytes(request.storage.scratch_bytes + _TEMPORARY_BYTES)
     return {"limits": {"memory": memory, plan.gpu_resource: str(plan.gpus)}, "requests": requests}
 
 
+def _larger_cpu(planned: int, asked: str | None) -> str:
+    """The larger one in cores, or in thousandths where they are not whole, as the API server writes it."""
+    text = asked or "0"
+    thousandths = Decimal(text.removesuffix("m")) * (1 if text.endswith("m") else 1000)
+    most = max(planned * 1000, int(thousandths))
+    return f"{most}m" if most % 1000 else str(most // 1000)
+
+
 def _memory(plan: Plan, container: EngineContainer) -> int:
     """Host memory: a share per GPU, and /dev/shm, which counts against the limit."""
     return _MEMORY_PER_GPU * plan.gpus + container.shared_memory_bytes
-
-
-def _tolerations(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
-    """The GPU taint whatever its value (it differs by provider), then the pool's and the user's."""
-    yield {"key": request.assignment.plan.gpu_resource, "operator": "Exists"}
-    for toleration in (*request.pool.tolerations, *request.deployment.spec.pod.tolerations):
-        yield _toleration(toleration)
-
-
-def _toleration(toleration: Toleration) -> dict[str, Any]:
-    content = {"key": toleration.key, "value": toleration.value, "effect": toleration.effect}
-    return {"operator": str(toleration.operator), **{key: value for key, value in content.items() if value}}

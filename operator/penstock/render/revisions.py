@@ -15,6 +15,7 @@ from penstock.planner.plan import Assignment
 from penstock.render.deployment import DeploymentRequest, render_deployment
 from penstock.render.names import SPEC_DIGEST_ANNOTATION, child_metadata, labels_of, revision_digest
 from penstock.render.policies import render_disruption_budget, render_network_policy
+from penstock.render.prefetch import render_prefetch_job
 from penstock.render.services import render_headless_service
 from penstock.render.weights import Storage, render_cache_claim, storage_of
 
@@ -122,8 +123,13 @@ def _name(request: RevisionRequest, container: EngineContainer) -> str:
     nowhere = RevisionRequest(
         request.deployment, Assignment(request.assignment.plan, ()), request.pool_spec, request.operator_namespace
     )
-    pods = render_deployment(_deployment_request(nowhere, container, _storage(nowhere, "name")), "name")
-    return revision_digest([pods["spec"], asdict(request.assignment.plan.memory)])
+    storage = _storage(nowhere, "name")
+    pods = render_deployment(_deployment_request(nowhere, container, storage), "name")
+    # What cannot be changed once it is there (a claim, a Job) is part of the name too.
+    volume = [manifest["spec"] for manifest in _volume(nowhere, storage, "name")]
+    plan = request.assignment.plan
+    # Two versions may hide behind one image of a pool's own.
+    return revision_digest([pods["spec"], plan.engine_version, asdict(plan.memory), *volume])
 
 
 def _deployment_request(request: RevisionRequest, container: EngineContainer, storage: Storage) -> DeploymentRequest:
@@ -133,11 +139,21 @@ def _deployment_request(request: RevisionRequest, container: EngineContainer, st
 def _manifests(request: RevisionRequest, container: EngineContainer, name: str) -> list[dict[str, Any]]:
     deployment, plan = request.deployment, request.assignment.plan
     storage = _storage(request, name)
-    claims = [render_cache_claim(deployment, plan.checkpoint, name)] if storage.claim else []
     return [
-        *claims,
+        *_volume(request, storage, name),
         render_deployment(_deployment_request(request, container, storage), name),
         render_headless_service(deployment, name, plan),
         render_disruption_budget(deployment, name, plan),
         render_network_policy(deployment, name, plan, request.operator_namespace),
+    ]
+
+
+def _volume(request: RevisionRequest, storage: Storage, name: str) -> list[dict[str, Any]]:
+    """The claim and the Job that fills it, where the weights are kept in a volume of the revision's own."""
+    if not storage.claim:
+        return []
+    deployment, plan = request.deployment, request.assignment.plan
+    return [
+        render_cache_claim(deployment, plan, name),
+        render_prefetch_job(deployment, plan, request.pool_spec, storage, name),
     ]

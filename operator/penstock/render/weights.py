@@ -17,10 +17,10 @@ from penstock.api.quantities import format_bytes, parse_bytes
 from penstock.api.refusals import Refusal, Refused
 from penstock.engines.arguments import literal
 from penstock.engines.contract import WeightsLocation
-from penstock.planner.plan import Checkpoint
+from penstock.planner.plan import Checkpoint, Plan
 from penstock.render.names import child_metadata, labels_of
 
-__all__ = ["Storage", "cache_bytes", "render_cache_claim", "storage_of"]
+__all__ = ["CACHE_DIRECTORY", "Storage", "cache_bytes", "render_cache_claim", "storage_of"]
 
 CACHE_DIRECTORY = "/cache"
 WEIGHTS_DIRECTORY = "/weights"
@@ -33,7 +33,10 @@ _STREAMER = "runai_streamer"
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The weights' part of the pod."""
+    """The weights' part of the pod; `claim`: a volume of the revision's own, which a Job fills first.
+
+    `prefetch_environment` is what that Job needs to reach the hub; `environment` is the engine's.
+    """
 
     location: WeightsLocation
     volumes: tuple[dict[str, Any], ...]
@@ -41,6 +44,7 @@ class Storage:
     environment: tuple[dict[str, Any], ...]
     claim: bool = False
     scratch_bytes: int = 0
+    prefetch_environment: tuple[dict[str, Any], ...] = ()
 
 
 def storage_of(deployment: ModelDeployment, checkpoint: Checkpoint, pool: InferencePoolSpec, revision: str) -> Storage:
@@ -68,12 +72,12 @@ def cache_bytes(deployment: ModelDeployment, checkpoint: Checkpoint) -> int:
     return weights + _COMPILE_CACHE_BYTES
 
 
-def render_cache_claim(deployment: ModelDeployment, checkpoint: Checkpoint, revision: str) -> dict[str, Any]:
+def render_cache_claim(deployment: ModelDeployment, plan: Plan, revision: str) -> dict[str, Any]:
     """The volume claim that a revision's downloads land in; every replica of it reads and writes there."""
     weights = deployment.spec.weights
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteMany"],
-        "resources": {"requests": {"storage": format_bytes(cache_bytes(deployment, checkpoint))}},
+        "resources": {"requests": {"storage": format_bytes(cache_bytes(deployment, plan.checkpoint))}},
         "volumeMode": "Filesystem",
     }
     if weights.storage_class_name is not None:
@@ -82,7 +86,7 @@ def render_cache_claim(deployment: ModelDeployment, checkpoint: Checkpoint, revi
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": child_metadata(deployment, name, labels_of(deployment, revision=revision)),
+        "metadata": child_metadata(deployment, name, labels_of(deployment, plan, revision)),
         "spec": spec,
     }
 
@@ -90,8 +94,10 @@ def render_cache_claim(deployment: ModelDeployment, checkpoint: Checkpoint, revi
 def _hub(deployment: ModelDeployment, checkpoint: Checkpoint, pool: InferencePoolSpec, revision: str) -> Storage:
     size = cache_bytes(deployment, checkpoint)
     cache = deployment.spec.weights.cache
+    claimed = cache is WeightCache.VOLUME
+    online = list(_hub_environment(deployment, checkpoint))
     volume, mount = _scratch(size)
-    if cache is WeightCache.VOLUME:
+    if claimed:
         claim = f"{deployment.metadata.name}-{revision}"
         volume = {"name": "cache", "persistentVolumeClaim": {"claimName": claim}}
     elif cache is WeightCache.NODE:
@@ -100,18 +106,23 @@ def _hub(deployment: ModelDeployment, checkpoint: Checkpoint, pool: InferencePoo
         location=WeightsLocation(checkpoint.model, checkpoint.revision),
         volumes=(volume,),
         mounts=(mount,),
-        environment=tuple(_hub_environment(deployment, checkpoint)),
-        claim=cache is WeightCache.VOLUME,
+        environment=tuple(_offline() if claimed else online),
+        claim=claimed,
+        prefetch_environment=tuple(online) if claimed else (),
         scratch_bytes=size if cache is WeightCache.EPHEMERAL else 0,
     )
 
 
 def _node_cache(pool: InferencePoolSpec) -> dict[str, Any]:
-    """The directory that the pool's owner offers; never another place, which nobody sized for the weights."""
+    """The directory that the pool's owner offers; never another place, which nobody sized for the weights.
+
+    It must be there and writable for the pods' group (65532): one that the kubelet makes belongs to root, and the
+    download would fail in it where a missing one is named in the pod's events.
+    """
     if pool.node_cache is None:
         cure = "Set `spec.nodeCache` on the pool, or another `weights.cache`"
         raise Refused([Refusal("spec.weights.cache", WeightCache.NODE, "the pool offers no node cache", cure)])
-    return {"name": "cache", "hostPath": {"path": pool.node_cache.path, "type": "DirectoryOrCreate"}}
+    return {"name": "cache", "hostPath": {"path": pool.node_cache.path, "type": "Directory"}}
 
 
 def _hub_environment(deployment: ModelDeployment, checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,7 @@ class SimulatedCluster:
         self._stack = contextlib.AsyncExitStack()
         self._runtime: EngineRuntime | None = None
         self._player: Player | None = None
+        self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
@@ -67,8 +68,8 @@ class SimulatedCluster:
         self._runtime = EngineRuntime(self.server, self.book, self.clock, session)
         surroundings = Surroundings(self.server, self.clock, self._random)
         self._player = Player(surroundings, self._runtime, self._settings.player)
-        running = asyncio.create_task(self._run(self._player), name="simulated cluster")
-        self._stack.push_async_callback(_end, running)
+        self._running = asyncio.create_task(self._run(self._player), name="simulated cluster")
+        self._stack.push_async_callback(_end, self._running)
         await self._player.started.wait()
         return self
 
@@ -90,6 +91,13 @@ class SimulatedCluster:
             message = "the cluster was not started"
             raise RuntimeError(message)
         return self._runtime
+
+    def trouble(self) -> str:
+        """Empty while it plays, else what ended it."""
+        if self._running is None or not self._running.done():
+            return ""
+        error = None if self._running.cancelled() else self._running.exception()
+        return f"the simulated cluster ended: {error!r}"
 
     def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig for kubectl and the operator."""

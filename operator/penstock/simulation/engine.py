@@ -7,15 +7,15 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Never
 
 import click
 from aiohttp import web
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.engines import DEFAULT_VERSIONS
+from penstock.cluster.fake.player.racing import first_of
 from penstock.simulation.command_line import EngineSettings, UsageError, engine_of, parse
 from penstock.simulation.exposition import EngineMetrics
 from penstock.simulation.faults import Faults
@@ -118,7 +118,7 @@ class SimulatedEngine:
 
     async def _load(self) -> None:
         """Weights into memory; nobody listens yet. SIGTERM ends it at once."""
-        await _first_of(self._loaded(), self._terminated.wait())
+        await first_of(self._loaded(), self._terminated.wait())
         if self._terminated.is_set():
             await self._end(EXIT_TERMINATED)
         if self.faults.fails_to_load:
@@ -156,17 +156,7 @@ class SimulatedEngine:
         if self.settings.shutdown_seconds is None:
             await self._serving.idle.wait()
         else:
-            await _first_of(self._serving.idle.wait(), self._clock.sleep(self.settings.shutdown_seconds))
-
-
-async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
-    """Until one of them is over; the others are cancelled."""
-    tasks = {asyncio.create_task(wait) for wait in waits}
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+            await first_of(self._serving.idle.wait(), self._clock.sleep(self.settings.shutdown_seconds))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

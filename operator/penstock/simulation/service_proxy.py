@@ -28,6 +28,8 @@ class _Proxy:
     server: FakeAPIServer
     book: AddressBook
     service: tuple[str, str]
+    uid: str
+    address: str
     port_name: str
     connections: asyncio.Semaphore
     listener: asyncio.Server | None = None
@@ -103,7 +105,7 @@ class ServiceProxies:
 
     server: FakeAPIServer
     book: AddressBook
-    _proxies: dict[tuple[str, str, int], tuple[str, _Proxy]] = field(default_factory=dict)
+    _proxies: dict[tuple[str, str, int], _Proxy] = field(default_factory=dict)
     _connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_CONNECTIONS))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -117,7 +119,7 @@ class ServiceProxies:
                 await self._changed.wait()
         finally:
             unsubscribe()
-            for _, proxy in self._proxies.values():
+            for proxy in self._proxies.values():
                 await proxy.close()
 
     def address(self, namespace: str, name: str, port: int) -> Place:
@@ -140,10 +142,11 @@ class ServiceProxies:
             if service["spec"].get("selector") and service["spec"].get("clusterIP", "None") != "None"
             for port in service["spec"]["ports"]
         }
-        for key, (uid, proxy) in tuple(self._proxies.items()):
-            if key not in wanted or wanted[key][0]["metadata"]["uid"] != uid:
+        for key, proxy in tuple(self._proxies.items()):
+            if key not in wanted or wanted[key][0]["metadata"]["uid"] != proxy.uid:
                 del self._proxies[key]
                 await proxy.close()
+                self.book.forget(proxy.address, key[2])
         for key, (service, port) in wanted.items():
             if key not in self._proxies:
                 await self._open(key, service, port)
@@ -151,9 +154,17 @@ class ServiceProxies:
     async def _open(self, key: tuple[str, str, int], service: Object, port: Object) -> None:
         address = service["spec"]["clusterIP"]
         place = self.book.listen_at(address, port["port"])
-        proxy = _Proxy(self.server, self.book, _place(service), port.get("name", ""), self._connections)
+        proxy = _Proxy(
+            server=self.server,
+            book=self.book,
+            service=_place(service),
+            uid=service["metadata"]["uid"],
+            address=address,
+            port_name=port.get("name", ""),
+            connections=self._connections,
+        )
         await proxy.listen(place)
-        self._proxies[key] = (service["metadata"]["uid"], proxy)
+        self._proxies[key] = proxy
         if place != (address, port["port"]):
             self.server.update("services", *_place(service), _annotated(f"{place[0]}:{place[1]}"))
 

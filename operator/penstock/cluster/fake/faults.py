@@ -29,7 +29,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong. `before_write` is called with the number of each write before it happens: a test may raise or kill there."""
+    """What goes wrong. `before_write` gets the number of each write before it happens: a test may raise there."""
 
     rules: list[Rule] = field(default_factory=list)
     latency_seconds: float = 0.0

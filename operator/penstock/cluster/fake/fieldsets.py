@@ -51,6 +51,9 @@ def _collect_items(path: Path, value: list[Any], shape: Shape, found: set[Path])
             found.add((*path, f"v:{_compact(item)}"))
             continue
         place = (*path, f"k:{_compact(shape.key_of(item, keys))}")
+        if shape.item.atomic(item):
+            found.add(place)
+            continue
         found.add((*place, _ITEM))
         for name, inner in item.items():
             _collect((*place, f"f:{name}"), inner, shape.item.child(name), found)

@@ -1,57 +1,60 @@
-"""Requests in, answers out: which kind and verb a request is, and what the bodies look like."""
+"""Requests in, answers out: every verb on its way to the operations, and every refusal as a Status body."""
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from penstock.cluster.fake import views
-from penstock.cluster.fake.answers import Answer, gone, not_implemented, status_body
+from penstock.cluster.fake import discovery, requests, views
+from penstock.cluster.fake.admission import Options
+from penstock.cluster.fake.answers import Answer, conflict, not_implemented, status_body, success, too_large
 from penstock.cluster.fake.faults import Faults
-from penstock.cluster.fake.operations import Operations, Options
+from penstock.cluster.fake.garbage import Deletion
+from penstock.cluster.fake.operations import Operations
+from penstock.cluster.fake.paging import Page, Pages
 from penstock.cluster.fake.patches import json_patch, merge_patch
-from penstock.cluster.fake.registry import KindInfo, Registry
+from penstock.cluster.fake.registry import Registry
+from penstock.cluster.fake.requests import (
+    APPLY,
+    Target,
+    body_of,
+    deletion_of,
+    number_in,
+    options_of,
+    target_of,
+    verb_of,
+)
 from penstock.cluster.fake.scaling import scale_of, scaled
-from penstock.cluster.fake.selectors import matcher
-from penstock.cluster.fake.storage import Storage
-from penstock.cluster.fake.watches import Watches
+from penstock.cluster.fake.selectors import Matcher, matcher
+from penstock.cluster.fake.storage import Object, Storage, encoded
+from penstock.cluster.fake.traits import traits_of
+from penstock.cluster.fake.views import View, view_of
+from penstock.cluster.fake.watches import Terms, Watches
 
 __all__ = ["Frontend"]
 
-Object = dict[str, Any]
-
-_SUBRESOURCES = frozenset({"status", "scale"})
-_MERGE = "application/merge-patch+json"
-_JSON = "application/json-patch+json"
-_APPLY = ("application/apply-patch+yaml", "application/apply-patch+json")
 _LARGEST_BODY = 3 * 2**20
 _WATCH_SECONDS = 3600.0
 _BOOKMARK_SECONDS = 20.0
+_HEALTH = frozenset({"readyz", "livez", "healthz"})
+_JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a path names."""
-
-    info: KindInfo
-    namespace: str
-    name: str
-    subresource: str
-
-
+@dataclass(slots=True)
 class Frontend:
-    """The aiohttp application; `requests` counts by verb and plural elsewhere."""
+    """The aiohttp application; `requests` counts by verb and plural."""
 
-    def __init__(self, storage: Storage, registry: Registry, watches: Watches, faults: Faults) -> None:
-        self._storage = storage
-        self._registry = registry
-        self._watches = watches
-        self._faults = faults
-        self._operations = Operations(storage, registry)
-        self.requests: dict[tuple[str, str], int] = {}
-        self._pages: dict[str, tuple[int, list[Object]]] = {}
-        self.bookmark_seconds = _BOOKMARK_SECONDS
+    storage: Storage
+    registry: Registry
+    operations: Operations
+    watches: Watches
+    faults: Faults
+    token: str = ""
+    bookmark_seconds: float = _BOOKMARK_SECONDS
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pages: Pages = field(default_factory=Pages)
 
     def application(self) -> web.Application:
         """Every path goes through `handle`."""
@@ -68,241 +71,166 @@ class Frontend:
                 request.transport.abort()
             return web.Response(status=500)
         except web.HTTPRequestEntityTooLarge:
-            return _refusal(Answer(413, "RequestEntityTooLarge", "the request is too large"))
+            return _refusal(too_large(f"limit is {_LARGEST_BODY}"))
         except Answer as answer:
             return _refusal(answer)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         parts = [part for part in request.path.split("/") if part]
-        known = self._document(parts)
+        if parts and parts[0] in _HEALTH:
+            return web.Response(text="ok")
+        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
+            raise Answer(401, "Unauthorized", "Unauthorized")
+        known = discovery.document(self.registry, parts)
         if known is not None:
-            await self._faults.strike("discovery", "")
+            await self.faults.strike("discovery", "")
             return web.json_response(known)
-        target = self._target(parts)
-        verb = _verb(request, target)
-        key = (verb, target.info.plural)
-        self.requests[key] = self.requests.get(key, 0) + 1
-        await self._faults.strike(verb, target.info.plural)
-        if verb == "watch":
-            return await self._watch(request, target)
-        if verb == "list":
-            return self._list(request, target)
-        if verb == "deletecollection":
-            raise not_implemented("deleting a collection")
-        return _json(request, target.info, await self._one(request, target, verb), created=verb == "create")
+        target = target_of(self.registry, parts)
+        verb = verb_of(request, target)
+        self.requests[verb, target.info.plural] += 1
+        await self.faults.strike(verb, target.info.plural)
+        return await self._do(request, target, verb)
 
-    def _document(self, parts: list[str]) -> Object | None:
-        """Discovery, version, health."""
-        match parts:
-            case ["version"]:
-                return {"major": "1", "minor": "36", "gitVersion": "v1.36.0+penstock-in-memory", "platform": "memory"}
-            case ["readyz"] | ["livez"] | ["healthz"]:
-                return {"status": "ok"}
-            case ["api"]:
-                return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-            case ["apis"]:
-                return views.api_groups(self._registry)
-            case ["api", version]:
-                return views.api_resources(self._registry, "", version)
-            case ["apis", group, version]:
-                return views.api_resources(self._registry, group, version)
-            case ["openapi", "v3"]:
-                return views.openapi_index(self._registry)
-            case ["openapi", "v3", "api", version]:
-                return views.openapi_paths(self._registry, "", version)
-            case ["openapi", "v3", "apis", group, version]:
-                return views.openapi_paths(self._registry, group, version)
-        return None
-
-    def _target(self, parts: list[str]) -> Target:
-        match parts:
-            case ["api", version, *rest]:
-                group = ""
-            case ["apis", group, version, *rest]:
-                pass
-            case _:
-                raise Answer(404, "NotFound", "the server could not find the requested resource")
-        namespace = ""
-        if len(rest) >= 3 and rest[0] == "namespaces" and rest[2] not in _SUBRESOURCES | {"finalize"}:
-            namespace, rest = rest[1], rest[2:]
-        plural, name, subresource = (*rest, "", "", "")[:3]
-        info = self._registry.get(group, plural)
-        if info is None or info.version != version:
-            raise Answer(404, "NotFound", "the server could not find the requested resource")
-        if subresource and subresource not in _SUBRESOURCES:
-            raise not_implemented(f"the subresource {subresource} of {plural}")
-        if (subresource == "status" and not info.status) or (subresource == "scale" and info.scale is None):
-            raise Answer(404, "NotFound", "the server could not find the requested resource")
-        return Target(info, namespace, name, subresource)
-
-    async def _one(self, request: web.Request, target: Target, verb: str) -> Object:
-        info, operations = target.info, self._operations
-        if verb == "get":
-            live = operations.find(info, target.namespace, target.name)
-            return scale_of(info, live) if target.subresource == "scale" else live
-        body = await _body(request)
-        options = _options(request, target)
-        if target.subresource == "scale":
-            return await self._scale(request, target, body, options)
+    async def _do(self, request: web.Request, target: Target, verb: str) -> web.StreamResponse:
         match verb:
-            case "create":
-                made = operations.create(info, target.namespace, body, options)
-            case "update":
-                made = operations.replace(info, target.namespace, target.name, body, options)
-            case "patch":
-                made = self._patch(request, target, body, options)
+            case "watch":
+                return await self._watch(request, target)
+            case "list":
+                return _json(views.listed(target.info, self._page(request, target), _view(request)))
+            case "get":
+                return self._shown(request, target, self._read(target))
+            case "delete":
+                return await self._delete(request, target)
+            case "deletecollection":
+                return await self._delete_all(request, target)
             case _:
-                made = operations.delete(info, target.namespace, target.name, body or {}, dry_run=options.dry_run)
-        self._learn(info, made, deleted=verb == "delete")
-        return made
+                live, created = await self._write(request, target)
+                return self._shown(request, target, live, status=201 if created else 200)
 
-    def _patch(self, request: web.Request, target: Target, body: Any, options: Options) -> Object:
-        kind, info = request.content_type, target.info
-        if kind in _APPLY:
-            if "fieldManager" not in request.query:
-                raise Answer(400, "BadRequest", "fieldManager is required for apply patch")
-            return self._operations.apply(info, target.namespace, target.name, body, options)
-        live = self._operations.find(info, target.namespace, target.name)
-        if kind == _MERGE:
-            after = merge_patch(live, body)
-        elif kind == _JSON:
-            after = json_patch(live, body)
-        else:
-            raise not_implemented(f"a patch of type {kind}")
-        return self._operations.patch(info, target.namespace, target.name, after, options)
+    def _read(self, target: Target) -> Object:
+        live = self.operations.find(target.info, target.namespace, target.name)
+        return scale_of(target.info, live) if target.subresource == "scale" else live
 
-    async def _scale(self, request: web.Request, target: Target, body: Any, options: Options) -> Object:
-        info = target.info
-        live = self._operations.find(info, target.namespace, target.name)
-        wanted = scaled(info, live, body, request.content_type if request.method == "PATCH" else "")
-        plain = Options(options.manager, options.force, options.dry_run, options.strict)
-        after = self._operations.patch(info, target.namespace, target.name, wanted, plain)
-        return scale_of(info, after)
+    async def _write(self, request: web.Request, target: Target) -> tuple[Object, bool]:
+        """The object after a create, update or patch; whether it is new."""
+        body, options = await body_of(request), options_of(request, target)
+        info, place = target.info, (target.namespace, target.name)
+        if target.subresource == "scale":
+            return self._scale(request, target, body, options), False
+        if request.method == "POST":
+            return self.operations.create(info, target.namespace, body, options), True
+        if request.method == "PUT":
+            return self.operations.replace(info, *place, body, options), False
+        if request.content_type in APPLY:
+            return self.operations.apply(info, *place, body, options)
+        live = self.operations.find(info, *place)
+        return self.operations.patch(info, *place, _patched(request, live, body), options), False
 
-    def _learn(self, info: KindInfo, made: Object, *, deleted: bool) -> None:
-        """A CRD changes what is served; deleting it takes its objects along."""
-        if info.kind != "CustomResourceDefinition":
-            return
-        if not deleted:
-            self._registry.add(made)
-            return
-        gone_kind = self._registry.remove(made)
-        if gone_kind is not None:
-            for live in tuple(self._storage.table(gone_kind.key).values()):
-                self._storage.delete(gone_kind.key, live)
+    def _scale(self, request: web.Request, target: Target, body: Any, options: Options) -> Object:
+        info, place = target.info, (target.namespace, target.name)
+        live = self.operations.find(info, *place)
+        current = scale_of(info, live)
+        wanted = _patched(request, current, body) if request.method == "PATCH" else body
+        return scale_of(info, self.operations.patch(info, *place, scaled(info, live, wanted), options))
 
-    def _list(self, request: web.Request, target: Target) -> web.Response:
-        info, query = target.info, request.query
-        token, limit = query.get("continue", ""), int(query.get("limit") or 0)
+    async def _delete(self, request: web.Request, target: Target) -> web.Response:
+        info, options = target.info, options_of(request, target)
+        deletion, preconditions = deletion_of(request, await body_of(request))
+        live = self.operations.find(info, target.namespace, target.name)
+        for key, words in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+            wanted, found = preconditions.get(key), live["metadata"][key]
+            if wanted and wanted != found:
+                why = f"the {words} in the precondition ({wanted}) does not match the {words} in record ({found})"
+                raise conflict(info.kind, info.group, target.name, why)
+        after, ended = self.operations.delete(info, target.namespace, target.name, deletion, options)
+        if ended and not traits_of(info).shows_deleted:
+            return _json(success(info.plural, info.group, target.name, live["metadata"]["uid"]))
+        return self._shown(request, target, after)
+
+    async def _delete_all(self, request: web.Request, target: Target) -> web.Response:
+        """A collection: one by one, as the real server does it."""
+        deletion: Deletion = deletion_of(request, await body_of(request))[0]
+        options, page = options_of(request, target), self._page(request, target)
+        for live in page.items:
+            metadata = live["metadata"]
+            self.operations.delete(target.info, metadata.get("namespace", ""), metadata["name"], deletion, options)
+        return _json(views.listed(target.info, page, View.WHOLE))
+
+    def _page(self, request: web.Request, target: Target) -> Page:
+        limit, token = number_in(request, "limit") or 0, request.query.get("continue", "")
+        if request.query.get("resourceVersionMatch") == "Exact":
+            message = "lists of an exact version"
+            raise not_implemented(message)
         if token:
-            if token not in self._pages:
-                raise gone("The provided continue parameter is too old to display a consistent list result.")
-            version, items = self._pages.pop(token)
-        else:
-            version, items = self._storage.version, self._matching(request, target)
-        rest = items[limit:] if limit else []
-        shown = items[:limit] if limit else items
-        following = f"{version}-{len(rest)}-{id(rest)}" if rest else ""
-        if rest:
-            self._pages[following] = (version, rest)
-        if "as=Table" in request.headers.get("Accept", ""):
-            return web.json_response(views.table(info, shown, version))
-        return web.json_response(views.listed(info, shown, version, following, len(rest)))
-
-    def forget_pages(self) -> None:
-        """Lists that were begun cannot be gone on with: 410."""
-        self._pages.clear()
-
-    def _matching(self, request: web.Request, target: Target) -> list[Object]:
-        query = request.query
-        matches = matcher(target.info, query.get("labelSelector", ""), query.get("fieldSelector", ""))
-        rows = sorted(self._storage.table(target.info.key).items())
+            return self.pages.further(token, limit)
+        matches = _matcher(request, target)
+        rows = sorted(self.storage.table(target.info.key).items())
         inside = [live for (namespace, _), live in rows if not target.namespace or namespace == target.namespace]
-        return [live for live in inside if matches(live)]
+        return self.pages.first([live for live in inside if matches(live)], self.storage.version, limit)
 
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         query = request.query
         if query.get("sendInitialEvents"):
-            raise Answer(
-                422, "Invalid", "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
-            )
-        fields = query.get("fieldSelector", "")
-        if target.name:
-            fields = f"metadata.name={target.name}"
-        matches = matcher(target.info, query.get("labelSelector", ""), fields)
+            words = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+            raise Answer(422, "Invalid", words)
+        version = number_in(request, "resourceVersion") or 0
+        seconds = float(number_in(request, "timeoutSeconds") or _WATCH_SECONDS)
+        marks = self.bookmark_seconds if query.get("allowWatchBookmarks") in {"true", "1"} else seconds
+        terms = Terms(target.info, target.namespace, _matcher(request, target), _view(request) is View.METADATA)
+        response = web.StreamResponse(headers={"Content-Type": _JSON})
         try:
-            stream = self._watches.open(target.info, target.namespace, matches, query.get("resourceVersion", ""))
+            stream = self.watches.open(terms, version)
         except Answer as answer:
-            if answer.code != 410:
-                raise
-            return await self._gone(request, answer)
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        seconds = float(query.get("timeoutSeconds") or _WATCH_SECONDS)
+            # As the real one: 200, and the refusal as an event.
+            await response.prepare(request)
+            await response.write(encoded({"type": "ERROR", "object": status_body(answer)}) + b"\n")
+            return response
         try:
-            async for line in stream.lines(self._storage, seconds=seconds, bookmark_seconds=self.bookmark_seconds):
-                await response.write(line)
+            await response.prepare(request)
+            async for lines in stream.lines(seconds=seconds, bookmark_seconds=marks):
+                await response.write(lines)
         except ConnectionResetError:
             return response  # the client went
         finally:
-            self._watches.close(stream)
+            self.watches.close(stream)
         return response
 
-    async def _gone(self, request: web.Request, answer: Answer) -> web.StreamResponse:
-        """As the real one: 200, and the refusal as an ERROR event."""
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        await response.write(json.dumps({"type": "ERROR", "object": status_body(answer)}).encode() + b"\n")
-        return response
+    def _shown(self, request: web.Request, target: Target, live: Object, *, status: int = 200) -> web.Response:
+        if live.get("kind") != target.info.kind:
+            return _json(live, status)
+        match _view(request):
+            case View.TABLE:
+                return _json(views.table(target.info, [live], {}), status)
+            case View.METADATA:
+                return _json(views.partial(live), status)
+            case View.WHOLE:
+                return web.Response(body=self.storage.encoded(live), status=status, content_type=_JSON)
 
 
-def _verb(request: web.Request, target: Target) -> str:
-    named = bool(target.name)
-    if request.method == "GET":
-        if request.query.get("watch") in {"true", "1"}:
-            return "watch"
-        return "get" if named else "list"
-    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete" if named else "deletecollection"}
-    if request.method not in verbs:
-        raise Answer(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-    return verbs[request.method]
+def _patched(request: web.Request, live: Object, body: Any) -> Any:
+    match request.content_type:
+        case requests.MERGE_PATCH:
+            return merge_patch(live, body)
+        case requests.JSON_PATCH:
+            return json_patch(live, body)
+        case requests.STRATEGIC_PATCH:
+            message = "a strategic merge patch"
+            raise not_implemented(message)
+    raise Answer(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
 
 
-async def _body(request: web.Request) -> Any:
-    raw = await request.read()
-    if not raw:
-        return {}
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return _yaml(raw)
-
-
-def _yaml(raw: bytes) -> Any:
-    import yaml  # noqa: PLC0415 - only kubectl sends YAML, and the import is slow
-
-    try:
-        return yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise Answer(400, "BadRequest", f"the body cannot be read: {error}") from error
-
-
-def _options(request: web.Request, target: Target) -> Options:
+def _matcher(request: web.Request, target: Target) -> Matcher:
     query = request.query
-    agent = request.headers.get("User-Agent", "unknown").split("/")[0]
-    return Options(
-        manager=query.get("fieldManager") or agent,
-        force=query.get("force") == "true",
-        dry_run=query.get("dryRun") == "All",
-        strict=query.get("fieldValidation") == "Strict",
-        subresource=target.subresource,
-    )
+    fields = f"metadata.name={target.name}" if target.name else query.get("fieldSelector", "")
+    return matcher(target.info, query.get("labelSelector", ""), fields)
 
 
-def _json(request: web.Request, info: KindInfo, live: Object, *, created: bool) -> web.Response:
-    if "as=Table" in request.headers.get("Accept", "") and live.get("kind") == info.kind:
-        return web.json_response(views.table(info, [live], int(live["metadata"]["resourceVersion"])))
-    return web.json_response(live, status=201 if created else 200)
+def _view(request: web.Request) -> View:
+    return view_of(request.headers.get("Accept", ""))
+
+
+def _json(body: Object, status: int = 200) -> web.Response:
+    return web.Response(body=json.dumps(body, separators=(",", ":")).encode(), status=status, content_type=_JSON)
 
 
 def _refusal(answer: Answer) -> web.Response:

@@ -27,6 +27,7 @@ _ATOMIC_MAPS = frozenset(
         "resourceFieldRef",
         "preference",
         "involvedObject",
+        "ownerReferences[]",
     }
 )
 _ATOMIC_UNDER = {"NetworkPolicy": frozenset({"ingress", "egress"}), "ControllerRevision": frozenset({"data"})}

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from penstock.cluster.fake.answers import Answer
+from penstock.cluster.fake.answers import Answer, bad_request
 
 __all__ = ["json_patch", "merge_patch"]
 
@@ -24,29 +24,54 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def json_patch(target: Any, operations: Any) -> Any:
     """All operations or none; 422 where one cannot be done, 400 where it is none."""
     if not isinstance(operations, list):
-        raise Answer(400, "BadRequest", "error decoding patch: expected a list of operations")
+        message = "error decoding patch: expected a list of operations"
+        raise bad_request(message)
     document = deepcopy(target)
     for operation in operations:
         document = _one(document, operation)
     return document
 
 
-def _one(document: Any, operation: dict[str, Any]) -> Any:
-    kind, path = operation.get("op"), operation.get("path", "")
-    keys = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
-    if not keys:
-        raise Answer(422, "Invalid", "the server rejected our request: the whole document cannot be patched")
+def _one(document: Any, operation: Any) -> Any:
+    if not isinstance(operation, dict):
+        message = "error decoding patch: expected operations"
+        raise bad_request(message)
+    keys = _keys(operation.get("path", ""))
     parent = _walk(document, keys[:-1])
-    if kind == "test":
-        if _value(parent, keys[-1]) != operation.get("value"):
-            raise Answer(422, "Invalid", f"the server rejected our request: testing value {path} failed")
-    elif kind == "remove":
-        _remove(parent, keys[-1])
-    elif kind in {"add", "replace"}:
-        _set(parent, keys[-1], deepcopy(operation.get("value")), insert=kind == "add")
-    else:
-        raise Answer(422, "Invalid", f"the server rejected our request: unexpected operation {kind}")
+    match operation.get("op"):
+        case "test":
+            if _value(parent, keys[-1]) != operation.get("value"):
+                message = f"testing value {operation['path']} failed"
+                raise _impossible(message)
+        case "remove":
+            _remove(parent, keys[-1])
+        case "add":
+            _set(parent, keys[-1], deepcopy(operation.get("value")), insert=True)
+        case "replace":
+            _set(parent, keys[-1], deepcopy(operation.get("value")), insert=False)
+        case "move" | "copy" as kind:
+            _carry(document, operation, parent, keys[-1], move=kind == "move")
+        case other:
+            message = f"unexpected operation {other}"
+            raise _impossible(message)
     return document
+
+
+def _keys(path: Any) -> list[str]:
+    keys = [part.replace("~1", "/").replace("~0", "~") for part in str(path).split("/")[1:]]
+    if not keys:
+        message = "the whole document cannot be patched"
+        raise _impossible(message)
+    return keys
+
+
+def _carry(document: Any, operation: dict[str, Any], parent: Any, key: str, *, move: bool) -> None:
+    source = _keys(operation.get("from", ""))
+    place = _walk(document, source[:-1])
+    value = deepcopy(_value(place, source[-1]))
+    if move:
+        _remove(place, source[-1])
+    _set(parent, key, value, insert=True)
 
 
 def _walk(document: Any, keys: list[str]) -> Any:
@@ -55,15 +80,16 @@ def _walk(document: Any, keys: list[str]) -> Any:
     return document
 
 
-def _missing(key: str) -> Answer:
-    return Answer(422, "Invalid", f"the server rejected our request: missing path: {key}")
+def _impossible(why: str) -> Answer:
+    return Answer(422, "Invalid", f"the server rejected our request due to an error in our request: {why}", details={})
 
 
 def _value(parent: Any, key: str) -> Any:
     try:
         return parent[int(key)] if isinstance(parent, list) else parent[key]
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise _missing(key) from error
+        message = f"missing path: {key}"
+        raise _impossible(message) from error
 
 
 def _remove(parent: Any, key: str) -> None:
@@ -72,15 +98,18 @@ def _remove(parent: Any, key: str) -> None:
 
 
 def _set(parent: Any, key: str, value: Any, *, insert: bool) -> None:
-    if not isinstance(parent, list):
-        if not insert:
-            _value(parent, key)
+    """In maps the real server lets `replace` add; in lists the place must be there."""
+    if isinstance(parent, dict):
         parent[key] = value
-        return
-    if key == "-":
+    elif not isinstance(parent, list):
+        message = f"missing path: {key}"
+        raise _impossible(message)
+    elif key == "-" and insert:
         parent.append(value)
+    elif not key.isdigit() or int(key) > len(parent) - (not insert):
+        message = f"no such place in the list: {key}"
+        raise _impossible(message)
     elif insert:
         parent.insert(int(key), value)
     else:
-        _value(parent, key)
         parent[int(key)] = value

@@ -23,6 +23,7 @@ class KindInfo:
     schema: dict[str, Any] | None = field(default=None, hash=False, compare=False)
     columns: tuple[dict[str, Any], ...] = field(default=(), hash=False, compare=False)
     selectable: tuple[str, ...] = ()
+    custom: bool = False
 
     @property
     def api_version(self) -> str:
@@ -100,6 +101,10 @@ class Registry:
         """By what manifests say."""
         return next((info for info in self.all() if info.api_version == api_version and info.kind == kind), None)
 
+    def by_plural(self, plural: str) -> KindInfo | None:
+        """The first of that plural, whatever its group."""
+        return next((info for info in self._kinds.values() if info.plural == plural), None)
+
     def add(self, crd: dict[str, Any]) -> KindInfo:
         """Serve what the CRD defines: its storage version."""
         info = _info_of(crd)
@@ -131,4 +136,5 @@ def _info_of(crd: dict[str, Any]) -> KindInfo:
         schema=(version.get("schema") or {}).get("openAPIV3Schema"),
         columns=tuple(version.get("additionalPrinterColumns") or ()),
         selectable=tuple(item["jsonPath"] for item in version.get("selectableFields") or ()),
+        custom=True,
     )

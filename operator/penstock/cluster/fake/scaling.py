@@ -3,12 +3,12 @@
 from typing import Any
 
 from penstock.cluster.fake.answers import Answer
-from penstock.cluster.fake.patches import json_patch, merge_patch
 from penstock.cluster.fake.registry import KindInfo
+from penstock.cluster.fake.storage import Object
 
 __all__ = ["scale_of", "scaled"]
 
-Object = dict[str, Any]
+_KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def scale_of(info: KindInfo, live: Object) -> Object:
@@ -17,37 +17,34 @@ def scale_of(info: KindInfo, live: Object) -> Object:
     wanted = _at(live, paths["specReplicasPath"])
     if wanted is None:
         raise Answer(500, "InternalError", f"the spec replicas field {paths['specReplicasPath']!r} does not exist")
-    metadata = live["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    selector = paths.get("labelSelectorPath")
     status: Object = {"replicas": _at(live, paths["statusReplicasPath"]) or 0}
-    if selector and _at(live, selector):
-        status["selector"] = _at(live, selector)
+    selector = _selector(info, live)
+    if selector:
+        status["selector"] = selector
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
-        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "metadata": {key: live["metadata"][key] for key in _KEPT if key in live["metadata"]},
         "spec": {"replicas": wanted},
         "status": status,
     }
 
 
-def scaled(info: KindInfo, live: Object, body: Any, patch_type: str) -> Object:
-    """The object with the replicas that a Scale, or a patch of one, asks for."""
-    current = scale_of(info, live)
-    if patch_type == "application/json-patch+json":
-        wanted = json_patch(current, body)
-    elif patch_type:
-        wanted = merge_patch(current, body)
-    else:
-        wanted = body
-    stated = wanted.get("metadata", {}).get("resourceVersion")
-    replicas = wanted["spec"].get("replicas", 0)
+def scaled(info: KindInfo, live: Object, wanted: Any) -> Object:
+    """The object with the replicas, and the version, that a Scale asks for."""
+    stated = wanted.get("metadata", {}).get("resourceVersion", "")
     *way, last = (info.scale or {})["specReplicasPath"].lstrip(".").split(".")
-    after = _with(live, way, last, replicas)
-    if stated:
-        after = {**after, "metadata": {**after["metadata"], "resourceVersion": stated}}
-    return after
+    after = _with(live, way, last, (wanted.get("spec") or {}).get("replicas", 0))
+    return {**after, "metadata": {**after["metadata"], "resourceVersion": stated}}
+
+
+def _selector(info: KindInfo, live: Object) -> str:
+    """Where the CRD says, or the labels that a built-in kind selects by."""
+    path = (info.scale or {}).get("labelSelectorPath")
+    if path:
+        return str(_at(live, path) or "")
+    labels = _at(live, ".spec.selector.matchLabels") if not info.custom else None
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
 
 
 def _at(value: Any, path: str) -> Any:

@@ -1,16 +1,21 @@
 """The in-memory API server as tests and the demo use it: started, asked from within, made to fail."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any, Self
 
 from aiohttp import web
 
+from penstock.cluster.fake.admission import Options
 from penstock.cluster.fake.answers import Answer
 from penstock.cluster.fake.faults import Faults
+from penstock.cluster.fake.garbage import Collector, Deletion
 from penstock.cluster.fake.http import Frontend
-from penstock.cluster.fake.operations import Operations, Options
+from penstock.cluster.fake.operations import Operations
 from penstock.cluster.fake.registry import KindInfo, Registry
 from penstock.cluster.fake.storage import Change, Storage
 from penstock.cluster.fake.watches import Watches
@@ -20,33 +25,53 @@ __all__ = ["LIMITS", "FakeAPIServer"]
 Object = dict[str, Any]
 
 LIMITS = (
-    "CEL rules (x-kubernetes-validations) are not evaluated; structural schemas are",
-    "built-in kinds are not validated, and quantities are stored as they are written",
-    "no authentication, authorisation, admission or TLS",
-    "strategic merge patches, collections of deletes, subresources but status and scale: 501",
+    "CEL rules (x-kubernetes-validations) and string formats are not evaluated; the rest of a structural schema is",
+    "the content of built-in kinds is not validated; unknown fields are found in their metadata and at the top only",
+    "quantities are stored as they are written; warnings about unknown fields are not sent",
+    "a CRD is Established at once and has one served version",
+    "no authorisation, no admission webhooks, no TLS; one bearer token at the most",
+    "strategic merge patches, lists of an exact version, subresources but status and scale: 501",
     "initial events of a watch (sendInitialEvents): 422, as without the feature gate",
-    "deleting in the foreground deletes the children at once",
+    "garbage collection and the emptying of namespaces happen with the commit that calls for them, not later",
 )
 
-_MANAGER = Options(manager="in-process")
-_NAMESPACES = ("default", "kube-system")
+_MANAGER = "in-process"
+_CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
+_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class FakeAPIServer:
     """One API server on loopback. `async with` starts and stops it.
 
-    `objects`, `get`, `put`, `update`, `delete` and `subscribe` work from within the process, without HTTP and without faults.
+    `objects`, `get`, `put`, `update`, `delete` and `subscribe` work from within the process: no HTTP, no faults.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str = "",
+        now: Callable[[], datetime] = _utc_now,
+        random: Random | None = None,
+    ) -> None:
         self.faults = Faults()
         self._host = host
         self._port = port
+        self._token = token
         self._storage = Storage()
         self._registry = Registry()
         self._watches = Watches(self._storage, self.faults)
-        self._frontend = Frontend(self._storage, self._registry, self._watches, self.faults)
-        self._operations = Operations(self._storage, self._registry)
+        self._storage.listen(self._learn)
+        chance = random or Random()  # noqa: S311 - names and uids, no secrets
+        self._operations = Operations(self._storage, Collector(self._storage, now), now=now, random=chance)
+        self._frontend = Frontend(
+            self._storage, self._registry, self._operations, self._watches, self.faults, token=token
+        )
         self._runner: web.AppRunner | None = None
         for name in _NAMESPACES:
             self.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -65,6 +90,7 @@ class FakeAPIServer:
         self._watches.cut_all()
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -73,12 +99,17 @@ class FakeAPIServer:
         await self.stop()
 
     @property
+    def port(self) -> int:
+        """The port, once it listens."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """Where it listens."""
         return f"http://{self._host}:{self._port}"
 
     @property
-    def requests(self) -> dict[tuple[str, str], int]:
+    def requests(self) -> Counter[tuple[str, str]]:
         """How many requests came, by verb and plural."""
         return self._frontend.requests
 
@@ -94,14 +125,13 @@ class FakeAPIServer:
 
     def kubeconfig(self, path: Path) -> Path:
         """Write a kubeconfig that kubectl and clients take."""
-        cluster = {"name": "memory", "cluster": {"server": self.url}}
-        context = {"name": "memory", "context": {"cluster": "memory", "user": "memory"}}
+        user = {"token": self._token} if self._token else {}
         content = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [cluster],
-            "users": [{"name": "memory", "user": {}}],
-            "contexts": [context],
+            "clusters": [{"name": "memory", "cluster": {"server": self.url}}],
+            "users": [{"name": "memory", "user": user}],
+            "contexts": [{"name": "memory", "context": {"cluster": "memory", "user": "memory"}}],
             "current-context": "memory",
         }
         temporary = path.with_suffix(".new")
@@ -119,42 +149,32 @@ class FakeAPIServer:
         return self._storage.table(self._info(plural).key).get((namespace, name))
 
     def put(self, manifest: Object) -> Object:
-        """Create it, with its status."""
+        """Create it, with its status; KeyError for an unknown kind, Answer where the server refuses."""
         info = self._registry.of_kind(manifest["apiVersion"], manifest["kind"])
         if info is None:
             message = f"no kind {manifest['apiVersion']} {manifest['kind']}"
             raise KeyError(message)
         namespace = manifest["metadata"].get("namespace", "default") if info.namespaced else ""
-        made = self._operations.create(info, namespace, manifest, _MANAGER)
-        if info.kind == "CustomResourceDefinition":
-            self._registry.add(made)
-        if "status" in manifest and made.get("status") != manifest["status"]:
-            return self.update(
-                info.plural,
-                namespace,
-                made["metadata"]["name"],
-                lambda live: {**live, "status": manifest["status"]},
-                subresource="status",
-            )
-        return made
+        made = self._operations.create(info, namespace, manifest, Options(_MANAGER))
+        status = manifest.get("status")
+        if status is None or made.get("status") == status or info.key == _CRDS:
+            return made
+        name = made["metadata"]["name"]
+        return self.update(info.plural, namespace, name, lambda live: {**live, "status": status}, subresource="status")
 
     def update(
         self, plural: str, namespace: str, name: str, mutate: Callable[[Object], Object], subresource: str = ""
     ) -> Object:
         """Replace it by what `mutate` makes of it; KeyError where there is none."""
         info = self._info(plural)
-        live = self.get(plural, namespace, name)
-        if live is None:
-            message = f"{plural} {namespace}/{name}"
-            raise KeyError(message)
-        options = Options(manager=_MANAGER.manager, subresource=subresource if info.status else "")
+        live = self._existing(plural, namespace, name)
+        options = Options(_MANAGER, subresource=subresource if info.status else "")
         return self._operations.patch(info, namespace, name, mutate(live), options)
 
     def delete(self, plural: str, namespace: str, name: str, *, grace: int | None = None) -> None:
         """Delete it as a client would; one that is gone is as good."""
-        body: Object = {} if grace is None else {"gracePeriodSeconds": grace}
         try:
-            self._operations.delete(self._info(plural), namespace, name, body, dry_run=False)
+            self._operations.delete(self._info(plural), namespace, name, Deletion(grace=grace), Options(_MANAGER))
         except Answer as answer:
             if answer.reason != "NotFound":
                 raise
@@ -170,7 +190,7 @@ class FakeAPIServer:
     def compact(self) -> None:
         """Whoever resumes from an older version gets 410, and so do lists that were begun."""
         self._storage.compact()
-        self._frontend.forget_pages()
+        self._frontend.pages.forget()
 
     def cut_watches(self, *, middle: bool = False) -> None:
         """End every watch now; within a line if wanted."""
@@ -178,19 +198,36 @@ class FakeAPIServer:
 
     def reuse_name(self, plural: str, namespace: str, name: str) -> Object:
         """Delete an object and make it anew under another uid, at once."""
-        live = self.get(plural, namespace, name)
-        if live is None:
-            message = f"{plural} {namespace}/{name}"
-            raise KeyError(message)
+        live = self._existing(plural, namespace, name)
         self.delete(plural, namespace, name, grace=0)
-        return self.put({key: value for key, value in live.items() if key != "status"})
+        metadata = {key: value for key, value in live["metadata"].items() if key != "resourceVersion"}
+        return self.put({key: value for key, value in live.items() if key != "status"} | {"metadata": metadata})
 
     def set_bookmarks(self, seconds: float) -> None:
         """How often an idle watch gets a bookmark."""
         self._frontend.bookmark_seconds = seconds
 
+    def _existing(self, plural: str, namespace: str, name: str) -> Object:
+        live = self.get(plural, namespace, name)
+        if live is None:
+            message = f"{plural} {namespace}/{name}"
+            raise KeyError(message)
+        return live
+
     def _info(self, plural: str) -> KindInfo:
-        found = next((info for info in self._registry.all() if info.plural == plural), None)
+        found = self._registry.by_plural(plural)
         if found is None:
             raise KeyError(plural)
         return found
+
+    def _learn(self, change: Change) -> None:
+        """A CRD changes what is served; its objects go with it."""
+        if change.kind != _CRDS:
+            return
+        if change.type != "DELETED":
+            self._registry.add(change.object)
+            return
+        gone = self._registry.remove(change.object)
+        if gone is not None:
+            for live in tuple(self._storage.table(gone.key).values()):
+                self._storage.delete(gone.key, live)

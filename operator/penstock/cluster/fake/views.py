@@ -1,67 +1,103 @@
-"""How answers look: lists, tables for kubectl, discovery documents."""
+"""How objects are shown: lists, metadata alone, tables for kubectl."""
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
-from penstock.cluster.fake.registry import KindInfo, Registry
+from penstock.cluster.fake.paging import Page
+from penstock.cluster.fake.registry import KindInfo
+from penstock.cluster.fake.storage import Object
 
-__all__ = ["api_groups", "api_resources", "listed", "openapi_index", "openapi_paths", "table"]
+__all__ = ["View", "listed", "partial", "table", "view_of"]
 
-Object = dict[str, Any]
-
-_VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 _FILTER = re.compile(r"^(?P<name>[^\[]+)\[\?\(@\.(?P<key>\w+)==['\"](?P<value>[^'\"]+)['\"]\)\]$")
+_META = "meta.k8s.io/v1"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def listed(info: KindInfo, items: Sequence[Object], version: int, token: str, remaining: int) -> Object:
-    """A list."""
-    metadata: Object = {"resourceVersion": str(version)}
-    if token:
-        metadata |= {"continue": token, "remainingItemCount": remaining}
-    return {"kind": f"{info.kind}List", "apiVersion": info.api_version, "metadata": metadata, "items": list(items)}
+class View(Enum):
+    """What a client takes."""
+
+    WHOLE = auto()
+    METADATA = auto()
+    TABLE = auto()
 
 
-def table(info: KindInfo, items: Sequence[Object], version: int) -> Object:
-    """What `kubectl get` shows."""
+def view_of(accept: str) -> View:
+    """The first that we can do of what a client accepts."""
+    for offer in accept.split(","):
+        if "as=Table" in offer:
+            return View.TABLE
+        if "as=PartialObjectMetadata" in offer:
+            return View.METADATA
+        if offer.split(";")[0].strip() in {"application/json", "*/*"}:
+            return View.WHOLE
+    return View.WHOLE
+
+
+def partial(live: Object) -> Object:
+    """The metadata alone."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": _META, "metadata": live["metadata"]}
+
+
+def listed(info: KindInfo, page: Page, view: View) -> Object:
+    """A list or a page of it."""
+    metadata: Object = {"resourceVersion": str(page.version)}
+    if page.token:
+        metadata |= {"continue": page.token, "remainingItemCount": page.remaining}
+    match view:
+        case View.TABLE:
+            return table(info, page.items, metadata)
+        case View.METADATA:
+            items = [partial(live) for live in page.items]
+            return {"kind": "PartialObjectMetadataList", "apiVersion": _META, "metadata": metadata, "items": items}
+        case View.WHOLE:
+            kind = f"{info.kind}List"
+            return {"kind": kind, "apiVersion": info.api_version, "metadata": metadata, "items": list(page.items)}
+
+
+def table(info: KindInfo, items: Sequence[Object], metadata: Object) -> Object:
+    """What `kubectl get` shows: a CRD's own columns, or the age of anything else."""
     columns = info.columns or ({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},)
-    definitions = [{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}]
-    definitions += [
-        {
-            "name": column["name"],
-            "type": column["type"],
-            "format": "",
-            "description": column.get("description", ""),
-            "priority": column.get("priority", 0),
-        }
-        for column in columns
-    ]
-    rows = [_row(item, columns) for item in items]
+    now = datetime.now(UTC)
     return {
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": {"resourceVersion": str(version)},
-        "columnDefinitions": definitions,
-        "rows": rows,
+        "apiVersion": _META,
+        "metadata": metadata,
+        "columnDefinitions": [
+            {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
+            *(_definition(column) for column in columns),
+        ],
+        "rows": [_row(item, columns, now) for item in items],
     }
 
 
-def _row(item: Object, columns: Sequence[Object]) -> Object:
-    cells = [item["metadata"]["name"], *(_cell(item, column) for column in columns)]
-    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": item["metadata"]}
-    return {"cells": cells, "object": partial}
+def _definition(column: Object) -> Object:
+    return {
+        "name": column["name"],
+        "type": column["type"],
+        "format": "",
+        "description": column.get("description", ""),
+        "priority": column.get("priority", 0),
+    }
 
 
-def _cell(item: Object, column: Object) -> Any:
+def _row(item: Object, columns: Sequence[Object], now: datetime) -> Object:
+    cells = [item["metadata"]["name"], *(_cell(item, column, now) for column in columns)]
+    return {"cells": cells, "object": partial(item)}
+
+
+def _cell(item: Object, column: Object, now: datetime) -> Any:
     value = _at(item, column["jsonPath"])
     if column["type"] == "date" and isinstance(value, str):
-        return _age(datetime.fromisoformat(value))
+        return _age(now - datetime.fromisoformat(value))
     return value
 
 
 def _at(value: Any, path: str) -> Any:
-    """Dots and one filter form: what printer columns use."""
+    """Dots and one form of filter: what printer columns use."""
     for part in re.findall(r"[^.\[]+(?:\[\?\(@\.[^)]*\)\])?", path.lstrip(".")):
         found = _FILTER.match(part)
         if found:
@@ -72,75 +108,9 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def _age(since: datetime) -> str:
-    seconds = int((datetime.now(UTC) - since).total_seconds())
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+def _age(since: timedelta) -> str:
+    seconds = max(int(since.total_seconds()), 0)
+    for unit, length in (("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
         if seconds >= 2 * length:
             return f"{seconds // length}{unit}"
-    return f"{max(seconds, 0)}s"
-
-
-def api_groups(registry: Registry) -> Object:
-    """`/apis`."""
-    groups = sorted({(info.group, info.version) for info in registry.all() if info.group})
-    return {
-        "kind": "APIGroupList",
-        "apiVersion": "v1",
-        "groups": [
-            {
-                "name": group,
-                "versions": [{"groupVersion": f"{group}/{version}", "version": version}],
-                "preferredVersion": {"groupVersion": f"{group}/{version}", "version": version},
-            }
-            for group, version in groups
-        ],
-    }
-
-
-def api_resources(registry: Registry, group: str, version: str) -> Object | None:
-    """`/api/v1`, `/apis/GROUP/VERSION`; None where there is no such group."""
-    kinds = [info for info in registry.all() if (info.group, info.version) == (group, version)]
-    if not kinds:
-        return None
-    resources = [entry for info in kinds for entry in _resource_entries(info)]
-    name = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
-
-
-def _resource_entries(info: KindInfo) -> list[Object]:
-    common = {"singularName": info.singular, "namespaced": info.namespaced, "kind": info.kind}
-    entry = {**common, "name": info.plural, "verbs": _VERBS}
-    if info.short_names:
-        entry["shortNames"] = list(info.short_names)
-    if info.categories:
-        entry["categories"] = list(info.categories)
-    entries = [entry]
-    if info.status:
-        entries.append(
-            {**common, "singularName": "", "name": f"{info.plural}/status", "verbs": ["get", "patch", "update"]}
-        )
-    if info.scale is not None:
-        scale = {"kind": "Scale", "group": "autoscaling", "version": "v1", "verbs": ["get", "patch", "update"]}
-        entries.append({**common, **scale, "singularName": "", "name": f"{info.plural}/scale"})
-    return entries
-
-
-def openapi_index(registry: Registry) -> Object:
-    """`/openapi/v3`: where each group's document is."""
-    places = {("api/v1" if not info.group else f"apis/{info.group}/{info.version}") for info in registry.all()}
-    return {"paths": {place: {"serverRelativeURL": f"/openapi/v3/{place}?hash=1"} for place in sorted(places)}}
-
-
-def openapi_paths(registry: Registry, group: str, version: str) -> Object:
-    """As much of OpenAPI as kubectl asks for: that patches validate fields on the server."""
-    paths: Object = {}
-    for info in registry.all():
-        if (info.group, info.version) == (group, version):
-            root = f"/apis/{group}/{version}" if group else f"/api/{version}"
-            place = f"{root}/namespaces/{{namespace}}/{info.plural}" if info.namespaced else f"{root}/{info.plural}"
-            known = {"group": group, "version": version, "kind": info.kind}
-            query = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
-            operation = {"parameters": query, "x-kubernetes-group-version-kind": known, "responses": {}}
-            paths[f"{place}/{{name}}"] = {"patch": operation}
-            paths[place] = {"post": operation}
-    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1"}, "paths": paths}
+    return f"{seconds}s"

@@ -1,38 +1,48 @@
 """Watches: what changed since a version and from now on, bookmarks, and the faults of a stream."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from penstock.cluster.fake.answers import gone
 from penstock.cluster.fake.faults import Faults
 from penstock.cluster.fake.registry import KindInfo
 from penstock.cluster.fake.selectors import Matcher
-from penstock.cluster.fake.storage import Change, Storage
+from penstock.cluster.fake.storage import Change, Object, Storage, encoded
+from penstock.cluster.fake.views import partial
 
-__all__ = ["Stream", "Watches"]
+__all__ = ["Stream", "Terms", "Watches"]
 
-_LONGEST_BACKLOG = 100_000
-_CUT = b""
+_LONGEST_BACKLOG = 50_000
+_HALF_A_LINE = b'{"type":"MODIFIED","object":{"meta'
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a watch is about: a kind, a namespace or all of them, a selector, metadata alone or everything."""
+
+    info: KindInfo
+    namespace: str
+    matches: Matcher
+    metadata_only: bool = False
 
 
 class Stream:
-    """One open watch: lines wait in a queue of its own."""
+    """One open watch: its lines wait in a bounded buffer of its own; a client that is too slow is cut off."""
 
-    def __init__(self, info: KindInfo, namespace: str, matches: Matcher, faults: Faults) -> None:
-        self._info = info
-        self._namespace = namespace
-        self._matches = matches
+    def __init__(self, terms: Terms, storage: Storage, faults: Faults) -> None:
+        self._terms = terms
+        self._storage = storage
         self._faults = faults
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue(_LONGEST_BACKLOG)
+        self._lines: list[bytes] = []
+        self._some = asyncio.Event()
+        self._cut = False
         self._held: bytes | None = None
 
     def offer(self, change: Change) -> None:
         """A commit; one of another kind or place is passed over."""
-        line = self._line(change)
-        if line is None:
-            return
-        if change.type == "DELETED" and self._faults.take("dropped_deletes"):
+        line = None if self._cut else self._line(change)
+        if line is None or (change.type == "DELETED" and self._faults.take("dropped_deletes")):
             return
         if self._held is None and self._faults.take("reordered_events"):
             self._held = line
@@ -47,48 +57,64 @@ class Stream:
     def cut(self, *, middle: bool = False) -> None:
         """End the stream, within a line if wanted."""
         if middle:
-            self._put(b'{"type":"MODIFIED","object":{"meta')
-        self._put(_CUT)
+            self._put(_HALF_A_LINE)
+        self._cut = True
+        self._some.set()
 
-    def bookmark(self, version: int) -> bytes:
-        """The version that the watch has come to."""
-        body = {
-            "kind": self._info.kind,
-            "apiVersion": self._info.api_version,
-            "metadata": {"resourceVersion": str(version)},
-        }
-        return b'{"type":"BOOKMARK","object":' + json.dumps(body).encode() + b"}\n"
-
-    async def lines(self, storage: Storage, *, seconds: float, bookmark_seconds: float) -> AsyncIterator[bytes]:
-        """Lines until the time is over or the stream is cut."""
+    async def lines(self, *, seconds: float, bookmark_seconds: float) -> AsyncIterator[bytes]:
+        """Whatever has come, as often as something comes, until the time is over or the stream is cut."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while (left := end - loop.time()) > 0:
+        while not self._cut and (left := end - loop.time()) > 0:
             try:
                 async with asyncio.timeout(min(left, bookmark_seconds)):
-                    line = await self._lines.get()
+                    await self._some.wait()
             except TimeoutError:
-                if self._held is not None:
-                    line, self._held = self._held, None
-                else:
-                    line = self.bookmark(storage.version)
-            if line == _CUT:
-                return
-            yield line
+                self._release()
+                if not self._lines and loop.time() < end:
+                    self._lines.append(self._bookmark())
+            if ready := self._taken():
+                yield ready
+        if ready := self._taken():
+            yield ready
+
+    def _release(self) -> None:
+        """An event that was held back for the next one to overtake it does not wait for ever."""
+        if self._held is not None:
+            self._lines.append(self._held)
+            self._held = None
+
+    def _taken(self) -> bytes:
+        ready, self._lines = b"".join(self._lines), []
+        self._some.clear()
+        return ready
 
     def _put(self, line: bytes) -> None:
-        if not self._lines.full():
-            self._lines.put_nowait(line)
+        if len(self._lines) >= _LONGEST_BACKLOG:
+            self._cut = True
+        else:
+            self._lines.append(line)
+        self._some.set()
+
+    def _bookmark(self) -> bytes:
+        """The version that the watch has come to."""
+        info = self._terms.info
+        metadata = {"resourceVersion": str(self._storage.version), "creationTimestamp": None}
+        mark = {"kind": info.kind, "apiVersion": info.api_version, "metadata": metadata}
+        shown = partial(mark) if self._terms.metadata_only else mark
+        return encoded({"type": "BOOKMARK", "object": shown}) + b"\n"
 
     def _line(self, change: Change) -> bytes | None:
-        if change.kind != self._info.key:
+        terms, live = self._terms, change.object
+        if change.kind != terms.info.key:
             return None
-        if self._namespace and change.object["metadata"].get("namespace", "") != self._namespace:
+        if terms.namespace and live["metadata"].get("namespace", "") != terms.namespace:
             return None
-        kind = _seen_as(change, self._matches)
+        kind = _seen_as(change, terms.matches)
         if kind is None:
             return None
-        return b'{"type":"' + kind.encode() + b'","object":' + change.encoded + b"}\n"
+        shown = encoded(partial(live)) if terms.metadata_only else change.encoded
+        return b'{"type":"' + kind.encode() + b'","object":' + shown + b"}\n"
 
 
 def _seen_as(change: Change, matches: Matcher) -> str | None:
@@ -108,26 +134,24 @@ class Watches:
     def __init__(self, storage: Storage, faults: Faults) -> None:
         self._storage = storage
         self._faults = faults
-        self._streams: set[Stream] = set()
+        self._streams: dict[Stream, None] = {}
         storage.listen(self._offer)
 
-    def open(self, info: KindInfo, namespace: str, matches: Matcher, version: str) -> Stream:
-        """A stream that begins with what changed since `version`; 410 where that is not known any more."""
-        stream = Stream(info, namespace, matches, self._faults)
-        if version and version != "0":
-            changes = self._storage.since(int(version))
-            if changes is None:
-                raise gone()
-            for change in changes:
-                stream.offer(change)
-        else:
-            self._begin(stream, info)
-        self._streams.add(stream)
+    def open(self, terms: Terms, version: int) -> Stream:
+        """A stream that begins with what changed since `version`, or with everything for 0; 410 for a forgotten one."""
+        stream = Stream(terms, self._storage, self._faults)
+        changes = self._storage.since(version) if version else self._everything(terms)
+        if changes is None:
+            message = f"too old resource version: {version} ({self._storage.version})"
+            raise gone(message)
+        for change in changes:
+            stream.offer(change)
+        self._streams[stream] = None
         return stream
 
     def close(self, stream: Stream) -> None:
-        """The client went."""
-        self._streams.discard(stream)
+        """The client went, or its time is over."""
+        self._streams.pop(stream, None)
 
     def cut_all(self, *, middle: bool = False) -> None:
         """Every stream ends now."""
@@ -138,10 +162,10 @@ class Watches:
         """How many are open."""
         return len(self._streams)
 
-    def _begin(self, stream: Stream, info: KindInfo) -> None:
-        """Without a version the watch begins with all that is there."""
-        for live in self._storage.table(info.key).values():
-            stream.offer(Change(self._storage.version, info.key, "ADDED", live, None))
+    def _everything(self, terms: Terms) -> list[Change]:
+        table: dict[tuple[str, str], Object] = self._storage.table(terms.info.key)
+        key, version = terms.info.key, self._storage.version
+        return [Change(version, key, "ADDED", live, None, encoded(live)) for live in table.values()]
 
     def _offer(self, change: Change) -> None:
         for stream in tuple(self._streams):

@@ -1,0 +1,182 @@
+"""Where the story plays: the cluster, a client, and checks that hold or end it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from penstock.cluster.client import Client
+from penstock.cluster.fake.player.objects import find_condition
+from penstock.cluster.resources import resource_of
+from penstock.errors import PenstockError
+from penstock.simulation.cluster import SimulatedCluster
+from penstock.simulation.operator_process import OperatorProcess
+from penstock.simulation.teller import Teller
+from penstock.workqueue.clock import Clock
+
+__all__ = ["Answer", "ClaimFailed", "Place", "Stage"]
+
+Object = dict[str, Any]
+Place = tuple[str, str]
+
+_LOOK_EVERY_SECONDS = 0.05
+_ASK_SECONDS = 20.0
+_DEPLOYMENT_LABEL = "penstock.dev/deployment"
+
+
+class ClaimFailed(PenstockError):
+    """Something that the story says is not so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A completion: the pod that gave it, and the tokens that it counted."""
+
+    pod: str
+    tokens: int
+    text: str
+
+
+@dataclass(slots=True)
+class Stage:
+    """What every chapter is given; `claims` counts those that held."""
+
+    cluster: SimulatedCluster
+    client: Client
+    operator: OperatorProcess
+    session: aiohttp.ClientSession
+    teller: Teller
+    clock: Clock
+    claims: int = 0
+    completions: int = 0
+
+    async def check(self, claim: str, why_not: Callable[[], str], *, within: float = 20.0) -> None:
+        """Wait until `why_not` has no reason left; ClaimFailed with the last one after `within` seconds."""
+        began = self.clock.monotonic()
+        with self.teller.waiting(claim):
+            while reason := self._trouble() or why_not():
+                if self.clock.monotonic() - began > within or self._trouble():
+                    self._fail(claim, reason)
+                await self.clock.sleep(_LOOK_EVERY_SECONDS)
+        self.claims += 1
+        self.teller.holds(claim, self.clock.monotonic() - began)
+
+    def require(self, claim: str, *, holds: bool, reason: str) -> None:
+        """A claim that must hold now."""
+        if not holds:
+            self._fail(claim, reason)
+        self.claims += 1
+        self.teller.holds(claim, 0.0)
+
+    def _trouble(self) -> str:
+        """What makes waiting useless."""
+        return self.operator.trouble() or self.cluster.trouble()
+
+    def _fail(self, claim: str, reason: str) -> None:
+        self.teller.fails(claim, reason)
+        message = f"{claim}: {reason}"
+        raise ClaimFailed(message)
+
+    async def apply(self, *manifests: Object) -> None:
+        """Server-side apply over HTTP, as kubectl does it: without a namespace, `default` is meant."""
+        for manifest in manifests:
+            metadata = dict(manifest["metadata"])
+            if resource_of(manifest).namespaced:
+                metadata.setdefault("namespace", "default")
+            await self.client.apply({**manifest, "metadata": metadata}, strict=True)
+
+    def models(self) -> list[Object]:
+        """Every ModelDeployment."""
+        return self.cluster.server.objects("modeldeployments")
+
+    def model(self, place: Place) -> Object:
+        """One ModelDeployment; ClaimFailed where it is gone."""
+        live = self.cluster.server.get("modeldeployments", *place)
+        if live is None:
+            message = f"ModelDeployment {place[0]}/{place[1]} is gone"
+            raise ClaimFailed(message)
+        return live
+
+    def plan(self, place: Place) -> Object:
+        """The plan that serves, empty where none does."""
+        found: Object = self.model(place).get("status", {}).get("plan") or {}
+        return found
+
+    def pool(self, name: str) -> Object:
+        """The status of a pool."""
+        live = self.cluster.server.get("inferencepools", "", name)
+        found: Object = (live or {}).get("status", {})
+        return found
+
+    def why_not(self, place: Place, kind: str, status: str = "True") -> str:
+        """Empty where the condition is as wanted and about the newest spec."""
+        live = self.model(place)
+        condition = find_condition(live, kind)
+        if condition.get("observedGeneration") != live["metadata"]["generation"]:
+            return f"{kind} says nothing of generation {live['metadata']['generation']} yet"
+        if condition.get("status") == status:
+            return ""
+        return f"{kind}={condition.get('status')} {condition.get('reason', '')}: {condition.get('message', '')}"
+
+    def pods(self, place: Place) -> list[Object]:
+        """The engine pods of a deployment."""
+        namespace, name = place
+        pods = self.cluster.server.objects("pods", namespace)
+        return [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(_DEPLOYMENT_LABEL) == name]
+
+    def events(self, place: Place, reason: str) -> list[str]:
+        """What events with that reason say of a deployment."""
+        namespace, name = place
+        return [
+            event["message"]
+            for event in self.cluster.server.objects("events", namespace)
+            if event["involvedObject"]["name"] == name and event["reason"] == reason
+        ]
+
+    async def ask(self, place: Place, *, stream: bool = False) -> Answer:
+        """A chat completion through the deployment's Service; ClaimFailed where it does not come."""
+        body: Object = {
+            "model": place[1],
+            "messages": [{"role": "user", "content": "What are you?"}],
+            "max_tokens": 12,
+            "stream": stream,
+        }
+        if stream:
+            body["stream_options"] = {"include_usage": True}
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                answer = await self._post(self.cluster.service_url(*place) + "/v1/chat/completions", body)
+        except (aiohttp.ClientError, TimeoutError, OSError, KeyError) as error:
+            message = f"asking {place[0]}/{place[1]}: {error or type(error).__name__}"
+            raise ClaimFailed(message) from error
+        self.completions += 1
+        return answer
+
+    async def _post(self, url: str, body: Object) -> Answer:
+        async with self.session.post(url, json=body) as response:
+            response.raise_for_status()
+            if not body["stream"]:
+                answer = await response.json()
+                text = answer["choices"][0]["message"]["content"]
+                return Answer(answer["system_fingerprint"], answer["usage"]["completion_tokens"], text)
+            return await _read_stream(response)
+
+
+async def _read_stream(response: aiohttp.ClientResponse) -> Answer:
+    """Put the chunks together; the usage comes in the last one."""
+    text, tokens, pod, ended = "", 0, "", False
+    async for line in response.content:
+        words = line.decode().removeprefix("data: ").strip()
+        ended = ended or words == "[DONE]"
+        if words.startswith("{"):
+            chunk = json.loads(words)
+            pod = chunk["system_fingerprint"]
+            tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
+            text += "".join(choice["delta"].get("content", "") for choice in chunk["choices"])
+    if not ended:
+        message = "the stream broke"
+        raise aiohttp.ClientPayloadError(message)
+    return Answer(pod, tokens, text)

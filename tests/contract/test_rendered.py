@@ -1,0 +1,90 @@
+"""Everything that Penstock renders, applied: found again as it was sent, applied again without a write, drift seen."""
+
+from typing import Any
+
+import pytest
+
+from builders.revisions import CASES
+from contract.target import JSON_PATCH, MERGE, Space, config_map
+from penstock.cluster.owned import manifest_digest, owned_digest
+from penstock.cluster.resources import resource_of
+from penstock.render.revisions import render_controller_revision, render_revision
+from penstock.render.services import render_service
+
+Object = dict[str, Any]
+
+
+async def _manifests(space: Space, case: str) -> list[Object]:
+    """The revision's children, the ordinary Service and the ControllerRevision, with an owner that lives."""
+    request = CASES[case]
+    revision = render_revision(request)
+    pinned = render_controller_revision(
+        request.deployment, revision, request.assignment, number=1, spec_digest="digest"
+    )
+    service = render_service(request.deployment, revision.name, request.assignment)
+    owner = (await space.create(config_map("owner"))).expect(201)
+    return [_placed(each, space, owner) for each in (*revision.manifests, service, pinned)]
+
+
+def _placed(manifest: Object, space: Space, owner: Object) -> Object:
+    metadata = manifest["metadata"]
+    owners = [{**each, "uid": owner["metadata"]["uid"]} for each in metadata["ownerReferences"]]
+    return {**manifest, "metadata": {**metadata, "namespace": space.name, "ownerReferences": owners}}
+
+
+async def _edit(space: Space, manifest: Object, body: Any) -> Object:
+    """What somebody else makes of it."""
+    headers = {"Content-Type": JSON_PATCH if isinstance(body, list) else MERGE}
+    path = resource_of(manifest).path(space.name, manifest["metadata"]["name"])
+    return (await space.cluster.ask("PATCH", path, body, headers=headers, fieldManager="editor")).expect(200)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_what_is_rendered_is_recognised(space: Space, case: str) -> None:
+    """The digest of the live object is the manifest's; the same again is no write, a claim's after one more."""
+    for manifest in await _manifests(space, case):
+        what = f"{manifest['kind']} {manifest['metadata']['name']}"
+        live = await space.cluster.client.apply(manifest, strict=True)
+        assert owned_digest(live) == manifest_digest(manifest), what
+        settled = live if manifest["kind"] != "PersistentVolumeClaim" else await space.cluster.client.apply(manifest)
+        again = await space.cluster.client.apply(manifest)
+        assert again["metadata"] == settled["metadata"], what
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_foreign_label_is_no_drift(space: Space, case: str) -> None:
+    """It is not ours, so it stays, and no digest changes."""
+    for manifest in await _manifests(space, case):
+        await space.cluster.client.apply(manifest)
+        edited = await _edit(space, manifest, {"metadata": {"labels": {"team": "search"}}})
+        assert owned_digest(edited) == manifest_digest(manifest), manifest["kind"]
+        again = await space.cluster.client.apply(manifest)
+        assert again["metadata"]["resourceVersion"] == edited["metadata"]["resourceVersion"]
+
+
+_CONTAINER = "/spec/template/spec/containers/0"
+_DRIFT: dict[str, tuple[str, Any]] = {
+    "argument": ("Deployment", [{"op": "add", "path": f"{_CONTAINER}/args/0", "value": "--odd"}]),
+    "image": ("Deployment", [{"op": "replace", "path": f"{_CONTAINER}/image", "value": "odd:1"}]),
+    "environment": ("Deployment", [{"op": "remove", "path": f"{_CONTAINER}/env/0"}]),
+    "probe": ("Deployment", [{"op": "remove", "path": f"{_CONTAINER}/readinessProbe"}]),
+    "target port": ("Service", [{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 81}]),
+    "selector": ("Service", [{"op": "add", "path": "/spec/selector/odd", "value": "1"}]),
+    "label": ("Service", [{"op": "remove", "path": "/metadata/labels/app.kubernetes.io~1managed-by"}]),
+    "owner": ("Service", [{"op": "remove", "path": "/metadata/ownerReferences"}]),
+    "budget": ("PodDisruptionBudget", {"spec": {"maxUnavailable": 2}}),
+    "peers": ("NetworkPolicy", [{"op": "remove", "path": "/spec/ingress/0"}]),
+    "annotation": ("ControllerRevision", {"metadata": {"annotations": {"penstock.dev/spec-digest": "odd"}}}),
+}
+
+
+@pytest.mark.parametrize(("kind", "edit"), _DRIFT.values(), ids=_DRIFT)
+async def test_drift_is_seen_and_put_right(space: Space, kind: str, edit: Any) -> None:
+    """A foreign edit of one of our fields changes the digest; the next apply takes it back."""
+    manifests = await _manifests(space, "sglang-volume")
+    manifest = next(each for each in manifests if each["kind"] == kind)
+    await space.cluster.client.apply(manifest)
+    edited = await _edit(space, manifest, edit)
+    assert owned_digest(edited) != manifest_digest(manifest)
+    repaired = await space.cluster.client.apply(manifest)
+    assert owned_digest(repaired) == manifest_digest(manifest)

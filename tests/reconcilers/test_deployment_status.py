@@ -1,0 +1,164 @@
+"""The status of a deployment, condition by condition."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from builders.fleet import place_one, pool, tenant
+from builders.live import gpu_pod, live
+from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.refusals import Refusal
+from penstock.cluster.store import Store
+from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.deployment_status import Outcome, build_status
+from penstock.reconcilers.stored import slim_child, slim_pod, slim_workload
+from penstock.reconcilers.view import View, gather
+from penstock.reconcilers.world import Decided, World
+from penstock.rollout.step import Phase, Step
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LABELS = {"penstock.dev/deployment": "chat", "penstock.dev/revision": "abc"}
+REFUSAL = Refusal("spec.adapters", "law", "is not acted on", "Remove them")
+ABSENT = Refusal("spec.credentialsRef.name", "hub", "this Secret does not exist", "Create it")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What stands; `ready` of `pods` pods, `complaint` is the reason why one waits."""
+
+    pods: int = 1
+    ready: int = 1
+    complaint: str = ""
+    unschedulable: str = ""
+    late: str = ""
+    decided: bool = True
+    outcome: Outcome = field(default_factory=Outcome)
+    spec: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+
+    def view(self) -> View:
+        """Gathered from stores, as the reconciler does it."""
+        world = World(enqueue=lambda _key: None, enqueue_after=lambda _key, _seconds: None)
+        custom = self._custom()
+        if self.pods:
+            world.workloads.put(slim_workload(self._workload()))
+            world.pods.put(slim_pod(self._pod()))
+        world.children = {kind: Store() for kind in _kinds()}
+        selector = {"selector": {"penstock.dev/revision": "abc"}}
+        world.children["Service"].put(slim_child(live("Service", "chat", namespace="team", owner="c", spec=selector)))
+        if self.decided:
+            decision = place_one([pool("h100")], tenant())
+            world.decisions["team", "chat"] = Decided("c", 1, decision, custom.digest)
+        return gather(world, custom)
+
+    def _custom(self) -> Custom[ModelDeployment]:
+        content = {"model": "Qwen/Qwen3-8B", **self.spec}
+        found = live("ModelDeployment", "chat", namespace="team", api_version="penstock.dev/v1alpha1", spec=content)
+        found["metadata"]["uid"] = "c"
+        return Custom.of({**found, "status": self.status}, ModelDeployment)
+
+    def _workload(self) -> dict[str, Any]:
+        status: dict[str, Any] = {"replicas": self.pods, "readyReplicas": self.ready}
+        if self.late:
+            status["conditions"] = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": self.late}]
+        return live("Deployment", "chat-abc", namespace="team", owner="c", labels=LABELS, spec={}, status=status)
+
+    def _pod(self) -> dict[str, Any]:
+        status: dict[str, Any] = {}
+        if self.complaint:
+            waiting = {"waiting": {"reason": self.complaint, "message": "because"}}
+            status["containerStatuses"] = [{"name": "engine", "state": waiting}]
+        if self.unschedulable:
+            refused = {"type": "PodScheduled", "reason": "Unschedulable", "message": self.unschedulable}
+            status["conditions"] = [refused]
+        node = "" if self.unschedulable else "a"
+        return gpu_pod("chat-abc-1", namespace="team", node=node, labels=LABELS, status=status)
+
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Status and reason by type."""
+        status = build_status(self.view(), self.outcome, now=NOW)
+        return {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
+
+
+def _kinds() -> tuple[str, ...]:
+    return ("Service", "PodDisruptionBudget", "NetworkPolicy", "PersistentVolumeClaim", "Job")
+
+
+def _step(phase: Phase) -> Outcome:
+    return Outcome(step=Step(serving="abc", scales={}, remove=(), phase=phase, message="why"))
+
+
+SCENES: dict[str, tuple[Scene, dict[str, tuple[str, str]]]] = {
+    "it serves": (
+        Scene(),
+        {"Accepted": ("True", "Accepted"), "Available": ("True", "Serving"), "Ready": ("True", "Ready")},
+    ),
+    "the engine loads": (Scene(ready=0), {"Available": ("False", "Loading"), "Ready": ("False", "Loading")}),
+    "it crashes": (
+        Scene(ready=0, complaint="CrashLoopBackOff"),
+        {"Available": ("False", "CrashLoopBackOff"), "Ready": ("False", "CrashLoopBackOff")},
+    ),
+    "a crash is worse than a deadline": (
+        Scene(ready=0, complaint="ImagePullBackOff", late="too late"),
+        {"Available": ("False", "ImagePullBackOff")},
+    ),
+    "the deadline has passed": (
+        Scene(ready=0, late="too late"),
+        {"Available": ("False", "ProgressDeadlineExceeded")},
+    ),
+    "no node takes the pod": (Scene(ready=0, unschedulable="0/3 nodes"), {"Available": ("False", "Unschedulable")}),
+    "nothing was made": (Scene(pods=0), {"Available": ("False", "NotServing")}),
+    "scaled to zero": (Scene(pods=0, spec={"replicas": 0}), {"Available": ("False", "ScaledToZero")}),
+    "placement has not answered": (Scene(decided=False), {"Placed": ("Unknown", "Pending")}),
+    "a field that is not acted on, while it serves": (
+        Scene(decided=False, outcome=Outcome(refusals=(REFUSAL,))),
+        {"Accepted": ("False", "NotSupported"), "Placed": ("False", "NotAccepted"), "Available": ("True", "Serving")},
+    ),
+    "an engine argument that is refused after placement": (
+        Scene(outcome=Outcome(refusals=(REFUSAL,))),
+        {"Accepted": ("False", "Invalid"), "Available": ("True", "Serving")},
+    ),
+    "a Secret that is not there": (
+        Scene(outcome=Outcome(waits_for=ABSENT, waits_reason="SecretNotFound")),
+        {"Available": ("True", "Serving"), "Ready": ("False", "SecretNotFound")},
+    ),
+    "the new revision is waited for": (
+        Scene(outcome=_step(Phase.WAITING_FOR_TARGET)),
+        {"Available": ("True", "Serving"), "Ready": ("False", "WaitingForNewRevision")},
+    ),
+    "the old revision drains": (Scene(outcome=_step(Phase.DRAINING)), {"Ready": ("True", "Ready")}),
+}
+
+
+@pytest.mark.parametrize(("scene", "want"), SCENES.values(), ids=SCENES.keys())
+def test_conditions(scene: Scene, want: dict[str, tuple[str, str]]) -> None:
+    """Each case by name; conditions that it does not name are not its point."""
+    found = scene.conditions()
+    assert {kind: found[kind] for kind in want} == want
+
+
+def test_a_status_that_says_the_same_keeps_its_times() -> None:
+    """Nothing in it moves while nothing changes."""
+    first = build_status(Scene().view(), Outcome(), now=NOW)
+    later = build_status(Scene(status=first).view(), Outcome(), now=NOW.replace(hour=13))
+    assert later == first
+
+
+def test_a_refusal_is_said_in_full() -> None:
+    """Field, value, reason and cure."""
+    status = build_status(Scene(outcome=Outcome(refusals=(REFUSAL,))).view(), Outcome(refusals=(REFUSAL,)), now=NOW)
+    accepted = next(each for each in status["conditions"] if each["type"] == "Accepted")
+    assert all(word in accepted["message"] for word in ("spec.adapters", "law", "Remove them"))
+
+
+def test_a_decision_for_another_life_or_an_older_spec_is_not_read() -> None:
+    """The view leaves it out until placement has answered this one."""
+    view = Scene().view()
+    assert view.decided is not None
+    world = World(enqueue=lambda _key: None, enqueue_after=lambda _key, _seconds: None)
+    world.children = {kind: Store() for kind in _kinds()}
+    for stale in (Decided("another", 1, view.decided.decision), Decided("c", 0, view.decided.decision)):
+        world.decisions["team", "chat"] = stale
+        assert gather(world, view.custom).decided is None
