@@ -3,7 +3,7 @@
 `python tools/engine_flags.py vllm-0.33.0-*.whl > operator/penstock/catalogue/flags/vllm-0.33.0.json`. Two things are
 found in the source: literal `add_argument("--flag", ...)` calls, and fields of the classes from which the engine makes
 its flags. A boolean field is a switch, a list takes several values, and every other spelling of a flag is written down
-beside its first one.
+beside its first one, the spellings that turn a switch off among them.
 """  # noqa: INP001 - a script, not a package
 
 import argparse
@@ -13,21 +13,27 @@ import json
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _SWITCHES = frozenset({"store_true", "store_false", "BooleanOptionalAction", "DeprecatedStoreTrueAction"})
+_TURNED_OFF_BY_NO = "BooleanOptionalAction"
+_OPPOSITES = {"enable-": "disable-", "disable-": "enable-"}
 _LISTS = frozenset({"list", "List", "tuple", "Tuple", "set", "Set", "Sequence"})
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where an engine keeps its arguments: modules with calls, classes whose every field is a flag, types of fields."""
+    """Where an engine keeps its arguments: modules with calls, classes whose every field is a flag, types of fields.
+
+    `parser` is the module of its own parser, which may give `--enable-x` the opposite `--disable-x`.
+    """
 
     engine: str
     calls: tuple[str, ...]
     flag_classes: tuple[str, ...]
     fields: tuple[str, ...]
+    parser: str = ""
 
 
 LAYOUTS = {
@@ -41,6 +47,7 @@ LAYOUTS = {
         ),
         flag_classes=("FrontendArgs", "BaseFrontendArgs"),
         fields=("vllm/config/", "vllm/entrypoints/", "vllm/engine/arg_utils.py"),
+        parser="vllm/utils/argparse_utils.py",
     ),
     "sglang": Layout(
         "SGLang",
@@ -53,12 +60,16 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class FoundFlag:
-    """One flag by its first spelling; `nargs` is argparse's: empty for one value, else `*`, `+` or `?`."""
+    """One flag by its first spelling; `nargs` is argparse's: empty for one value, else `*`, `+` or `?`.
+
+    `off` are the spellings that turn a switch off.
+    """
 
     name: str
     value: bool
     nargs: str = ""
     aliases: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
 
 
 def main() -> int:
@@ -78,12 +89,13 @@ def main() -> int:
 
 
 def document(found: Iterable[FoundFlag]) -> dict[str, object]:
-    """Every spelling with whether it takes a value, other spellings, lists, and flags whose value may be left out."""
+    """Every spelling with whether it takes a value, other and opposite spellings, lists, optional values."""
     flags = {flag.name: flag for flag in found}
     aliases = {alias: flag.name for flag in flags.values() for alias in flag.aliases if alias not in flags}
     return {
         "flags": {name: flags[aliases.get(name, name)].value for name in (*flags, *aliases)},
         "aliases": aliases,
+        "negations": {off: flag.name for flag in flags.values() for off in flag.off if off not in flags},
         "lists": sorted(flag.name for flag in flags.values() if flag.nargs in {"*", "+"}),
         "optional": sorted(flag.name for flag in flags.values() if flag.nargs in {"*", "?"}),
     }
@@ -102,7 +114,24 @@ def read_flags(wheel: Path, layout: Layout) -> list[FoundFlag]:
             flags.extend(_field_flags(tree, layout.flag_classes, single))
         if entry.startswith(layout.calls):
             flags.extend(_called_flags(tree, types))
-    return flags
+    paired = any(_pairs_opposites(tree) for entry, tree in trees.items() if entry == layout.parser)
+    return [_with_opposite(flag) if paired else flag for flag in flags]
+
+
+def _pairs_opposites(tree: ast.Module) -> bool:
+    """True where the engine's own parser gives each `--enable-x` a `--disable-x`, and the other way round."""
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return "_inverse_prefixes" in names
+
+
+def _with_opposite(flag: FoundFlag) -> FoundFlag:
+    opposites = [new + flag.name.removeprefix(old) for old, new in _OPPOSITES.items() if flag.name.startswith(old)]
+    return replace(flag, off=(*flag.off, *opposites)) if flag.off else flag
+
+
+def _off(name: str, *, optional: bool) -> tuple[str, ...]:
+    """What argparse's optional boolean adds."""
+    return (f"no-{name}",) if optional else ()
 
 
 def _single_valued(tree: ast.Module) -> Iterator[str]:
@@ -116,7 +145,7 @@ def _single_valued(tree: ast.Module) -> Iterator[str]:
 
 
 def _wanted(entry: str, layout: Layout) -> bool:
-    return entry.endswith(".py") and entry.startswith((*layout.calls, *layout.fields))
+    return entry.endswith(".py") and (entry == layout.parser or entry.startswith((*layout.calls, *layout.fields)))
 
 
 def _field_types(trees: dict[str, ast.Module], places: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -154,7 +183,8 @@ def _field_flags(tree: ast.Module, classes: tuple[str, ...], single: set[str]) -
     for field in _fields(tree, classes):
         if "*" not in classes:
             nargs = "+" if _is_list(field.type) and field.name not in single else ""
-            yield FoundFlag(_dashed(field.name), not _is_switch(field.type), nargs)
+            name, switch = _dashed(field.name), _is_switch(field.type)
+            yield FoundFlag(name, not switch, nargs, off=_off(name, optional=switch))
         elif isinstance(field.annotation, ast.Subscript) and ast.unparse(field.annotation.value) == "A":
             yield from _annotated_flag(field)
 
@@ -169,12 +199,14 @@ def _annotated_flag(field: _Field) -> Iterator[FoundFlag]:
     if "no_cli" in metadata and ast.unparse(metadata["no_cli"]) == "True":
         return
     own = _text(metadata.get("cli_name")) or field.name
-    switch = _is_switch(field.type) or ("action" in metadata and "Store" in ast.unparse(metadata["action"]))
+    action = ast.unparse(metadata["action"]) if "action" in metadata else ""
+    switch = _is_switch(field.type) or "Store" in action
     nargs = _text(metadata.get("nargs")) or _text(_entry(metadata.get("action_kwargs"), "nargs"))
     if not nargs and _is_list(field.type) and "type_parser" not in metadata:
         nargs = "+"
     aliases = tuple(_dashed(name) for name in _texts(metadata.get("aliases")))
-    yield FoundFlag(_dashed(own), not switch, nargs, aliases)
+    off = _off(_dashed(own), optional=action.endswith(_TURNED_OFF_BY_NO))
+    yield FoundFlag(_dashed(own), not switch, nargs, aliases, off)
 
 
 def _called_flags(tree: ast.Module, types: dict[str, str]) -> Iterator[FoundFlag]:
@@ -184,8 +216,9 @@ def _called_flags(tree: ast.Module, types: dict[str, str]) -> Iterator[FoundFlag
             names.sort(key=lambda name: not name.startswith("--"))
             if names:
                 first, *others = [_dashed(name) for name in names]
-                switch = _is_switch_call(node, types)
-                yield FoundFlag(first, not switch, _nargs_of_call(node, types), tuple(others))
+                action = _action_of_call(node, types)
+                off = _off(first, optional=action == _TURNED_OFF_BY_NO)
+                yield FoundFlag(first, action not in _SWITCHES, _nargs_of_call(node, types), tuple(others), off)
 
 
 def _nargs_of_call(call: ast.Call, types: dict[str, str]) -> str:
@@ -199,11 +232,12 @@ def _nargs_of_call(call: ast.Call, types: dict[str, str]) -> str:
     return "?" if any(set(_members_of(text)) == {"bool", "str", "None"} for text in found) else ""
 
 
-def _is_switch_call(call: ast.Call, types: dict[str, str]) -> bool:
+def _action_of_call(call: ast.Call, types: dict[str, str]) -> str:
+    """The action's name; vLLM makes an optional boolean of every field that is a switch."""
     for keyword in call.keywords:
         if keyword.arg == "action":
-            return ast.unparse(keyword.value).strip("'\"").rpartition(".")[2] in _SWITCHES
-    return any(_is_switch(types.get(name, "")) for name in _named_fields(call))
+            return ast.unparse(keyword.value).strip("'\"").rpartition(".")[2]
+    return _TURNED_OFF_BY_NO if any(_is_switch(types.get(name, "")) for name in _named_fields(call)) else ""
 
 
 def _named_fields(call: ast.Call) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from contract.target import CRDS, NOTES, WIDGETS, Space, Target
 from penstock.cluster.client import Client
@@ -42,27 +43,44 @@ def _served(plane: ControlPlane) -> set[str]:
     return {entry["name"] for entry in answer["resources"]}
 
 
-@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.real)])
-async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Target]:
-    """Either server; in the one in memory bookmarks come soon."""
-    if request.param == "real":
-        plane: ControlPlane = request.getfixturevalue("real_with_kinds")
-        async with await Client.connect(kubeconfig=str(plane.kubeconfig)) as client:
-            yield Target("real", client, plane.kubeconfig, None)
-        return
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
+async def real_target(real_with_kinds: ControlPlane) -> AsyncIterator[Target]:
+    """One client for the whole run: a TLS connection takes longer than most cases."""
+    async with await Client.connect(kubeconfig=str(real_with_kinds.kubeconfig)) as client:
+        yield Target("real", client, real_with_kinds.kubeconfig, None)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def memory_target(tmp_path: Path) -> AsyncIterator[Target]:
+    """A fresh server in memory, in which bookmarks come soon."""
     async with FakeAPIServer() as server:
         for crd in CRDS:
-            server.put(json.loads(json.dumps(crd)))
+            server.put(crd)
         server.set_bookmarks(0.1)
         kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
         async with await Client.connect(kubeconfig=str(kubeconfig)) as client:
             yield Target("memory", client, kubeconfig, server)
 
 
-@pytest.fixture
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.real)])
+def cluster(request: pytest.FixtureRequest) -> Target:
+    """Either server."""
+    target: Target = request.getfixturevalue(f"{request.param}_target")
+    return target
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def space(cluster: Target) -> Space:
     """A namespace of the test's own on either server."""
     name = f"case-{uuid.uuid4().hex[:10]}"
     manifest: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     (await cluster.ask("POST", "/api/v1/namespaces", manifest)).expect(201)
     return Space(cluster, name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All cases share one event loop, and with it the client of the real server."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

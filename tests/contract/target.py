@@ -59,7 +59,7 @@ class Target:
     server: FakeAPIServer | None
 
     async def ask(
-        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, **query: str
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, /, **query: str
     ) -> Reply:
         """Any request."""
         status, answer = await self.client.raw(method, path, query=query, body=body, headers=headers)
@@ -104,13 +104,13 @@ class Space:
         """PATCH: a list is a JSON patch, a map a merge patch."""
         headers = {"Content-Type": JSON_PATCH if isinstance(body, list) else MERGE}
         path = self.path(kind, name, subresource)
-        return await self.cluster.ask("PATCH", path, body, headers=headers, **{"fieldManager": self.writer, **query})
+        return await self.cluster.ask("PATCH", path, body, headers, **{"fieldManager": self.writer, **query})
 
     async def apply(self, manifest: Object, subresource: str = "", *, force: bool = False, **query: str) -> Reply:
         """Server-side apply."""
         path = self.path(_KINDS[manifest["kind"]], manifest["metadata"]["name"], subresource)
         given = {"fieldManager": self.writer, "force": str(force).lower(), **query}
-        return await self.cluster.ask("PATCH", path, manifest, headers={"Content-Type": APPLY}, **given)
+        return await self.cluster.ask("PATCH", path, manifest, {"Content-Type": APPLY}, **given)
 
     async def delete(self, kind: ResourceType, name: str, body: Object | None = None, **query: str) -> Reply:
         """DELETE."""
@@ -130,7 +130,7 @@ class Space:
                     break
         return seen
 
-    async def watched(self, kind: ResourceType, *, seconds: int = 1, **query: str) -> list[Object]:
+    async def watched(self, kind: ResourceType, seconds: int = 1, /, **query: str) -> list[Object]:
         """Every event of a watch that the server ends after so many seconds."""
         given = {"watch": "true", "timeoutSeconds": str(seconds), **query}
         _, answer = await self.cluster.client.raw("GET", self.path(kind), query=given)

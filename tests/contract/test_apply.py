@@ -309,7 +309,7 @@ async def test_what_is_left_empty(space: Space) -> None:
 async def test_apply_needs_a_manager(space: Space) -> None:
     path = space.path(CONFIG_MAPS, "a")
     headers = {"Content-Type": "application/apply-patch+yaml"}
-    reply = await space.cluster.ask("PATCH", path, config_map("a"), headers=headers)
+    reply = await space.cluster.ask("PATCH", path, config_map("a"), headers)
     assert reply.status in {400, 422}
     assert "fieldManager" in reply.body["message"]
 
@@ -337,7 +337,7 @@ async def test_apply_guarded_by_version_and_uid(space: Space) -> None:
 async def test_a_name_that_differs_from_the_path(space: Space) -> None:
     headers = {"Content-Type": "application/apply-patch+yaml"}
     path = space.path(CONFIG_MAPS, "a")
-    reply = await space.cluster.ask("PATCH", path, config_map("b"), headers=headers, fieldManager="x")
+    reply = await space.cluster.ask("PATCH", path, config_map("b"), headers, fieldManager="x")
     reply.refused(400, "BadRequest")
 
 

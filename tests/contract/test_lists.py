@@ -145,7 +145,7 @@ async def test_paging_counts_what_was_selected(space: Space) -> None:
 async def test_metadata_alone(space: Space) -> None:
     (await space.create(widget("a"))).expect(201)
     accept = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-    listed = (await space.cluster.ask("GET", space.path(WIDGETS), headers=accept)).expect(200)
+    listed = (await space.cluster.ask("GET", space.path(WIDGETS), None, accept)).expect(200)
     assert listed["kind"] == "PartialObjectMetadataList"
     assert "spec" not in listed["items"][0]
     assert listed["items"][0]["metadata"]["name"] == "a"
@@ -157,7 +157,7 @@ async def test_the_table_of_a_custom_resource(space: Space) -> None:
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
     (await space.patch(WIDGETS, "a", {"status": status}, "status")).expect(200)
     accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
-    table = (await space.cluster.ask("GET", space.path(WIDGETS), headers=accept)).expect(200)
+    table = (await space.cluster.ask("GET", space.path(WIDGETS), None, accept)).expect(200)
     assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Color", "Ready", "Size", "Age"]
     assert [column["priority"] for column in table["columnDefinitions"]] == [0, 0, 0, 1, 0]
     assert table["rows"][0]["cells"][:4] == ["a", "Red", "True", 3]

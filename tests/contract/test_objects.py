@@ -130,7 +130,7 @@ async def test_a_body_that_cannot_be_read(space: Space) -> None:
 async def test_unknown_content_types(space: Space) -> None:
     path = space.path(CONFIG_MAPS, "a")
     (await space.create(config_map("a"))).expect(201)
-    reply = await space.cluster.ask("PATCH", path, "{}", headers={"Content-Type": "application/unheard-of"})
+    reply = await space.cluster.ask("PATCH", path, "{}", {"Content-Type": "application/unheard-of"})
     reply.refused(415, "UnsupportedMediaType")
 
 

@@ -36,7 +36,7 @@ async def _edit(space: Space, manifest: Object, body: Any) -> Object:
     """What somebody else makes of it."""
     headers = {"Content-Type": JSON_PATCH if isinstance(body, list) else MERGE}
     path = resource_of(manifest).path(space.name, manifest["metadata"]["name"])
-    return (await space.cluster.ask("PATCH", path, body, headers=headers, fieldManager="editor")).expect(200)
+    return (await space.cluster.ask("PATCH", path, body, headers, fieldManager="editor")).expect(200)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -96,16 +96,14 @@ async def test_a_write_that_changes_nothing_is_not_heard(space: Space) -> None:
 async def test_the_server_ends_a_watch_in_time(space: Space) -> None:
     version = await _version(space)
     async with asyncio.timeout(10):
-        assert await space.watched(CONFIG_MAPS, resourceVersion=version, seconds=1) == []
+        assert await space.watched(CONFIG_MAPS, 1, resourceVersion=version) == []
 
 
 async def test_bookmarks_say_how_far_it_got(space: Space) -> None:
     """They carry the kind and a version, not older than the last event; the real server marks newer ones only."""
     version = await _version(space)
     made = (await space.create(config_map("a"))).expect(201)
-    watching = asyncio.create_task(
-        space.watched(CONFIG_MAPS, seconds=4, resourceVersion=version, allowWatchBookmarks="true")
-    )
+    watching = asyncio.create_task(space.watched(CONFIG_MAPS, 4, resourceVersion=version, allowWatchBookmarks="true"))
     elsewhere, number = Space(space.cluster, "default"), 0
     while not watching.done():
         number += 1
@@ -123,7 +121,7 @@ async def test_bookmarks_say_how_far_it_got(space: Space) -> None:
 
 async def test_no_bookmarks_unless_asked_for(space: Space) -> None:
     version = await _version(space)
-    events = await space.watched(CONFIG_MAPS, seconds=4, resourceVersion=version)
+    events = await space.watched(CONFIG_MAPS, 4, resourceVersion=version)
     assert events == []
 
 
@@ -148,6 +146,6 @@ async def test_a_watch_of_metadata_alone(space: Space) -> None:
     (await space.create(widget("a"))).expect(201)
     accept = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
     query = {"watch": "true", "timeoutSeconds": "1", "resourceVersion": version}
-    reply = await space.cluster.ask("GET", space.path(WIDGETS), headers=accept, **query)
+    reply = await space.cluster.ask("GET", space.path(WIDGETS), None, accept, **query)
     assert reply.body["object"]["kind"] == "PartialObjectMetadata"
     assert "spec" not in reply.body["object"]

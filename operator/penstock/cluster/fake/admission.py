@@ -13,7 +13,7 @@ from penstock.cluster.fake.storage import Object
 from penstock.cluster.fake.traits import traits_of
 from penstock.cluster.fake.validation import problems
 
-__all__ = ["Options", "Strictness", "addressed", "admitted", "known_only", "validated"]
+__all__ = ["Options", "Strictness", "addressed", "admitted", "known_only", "typed", "validated"]
 
 _COMMON = frozenset({"apiVersion", "kind", "metadata", "status"})
 _NOT_VALIDATED = frozenset({"apiVersion", "kind", "metadata"})
@@ -61,12 +61,13 @@ def addressed(info: KindInfo, namespace: str, name: str, manifest: Any) -> Objec
 def admitted(info: KindInfo, manifest: Object, options: Options, *, nulls: bool = False) -> Object:
     """Known fields only, defaults of the schema filled in, and valid but for the name; 400, 422.
 
-    A null where there may be none counts as absent, unless `nulls` are to be held against the schema.
+    A null where there may be none counts as absent; with `nulls`, only one that has a default does.
     """
     known = known_only(info, manifest, options)
     if info.schema is None:
         return known
-    whole: Object = structural.defaulted(known if nulls else structural.without_nulls(known, info.schema), info.schema)
+    without: Object = structural.without_nulls(known, info.schema, only_defaulted=nulls)
+    whole: Object = structural.defaulted(without, info.schema)
     body = {key: value for key, value in whole.items() if key not in _NOT_VALIDATED}
     found = list(problems(body, _body_schema(info.schema)))
     if found:
@@ -88,6 +89,17 @@ def known_only(info: KindInfo, manifest: Object, options: Options) -> Object:
     if info.schema is not None:
         return {**structural.pruned(manifest, info.schema), "metadata": metadata}
     return {**{key: value for key, value in manifest.items() if key not in unknown}, "metadata": metadata}
+
+
+def typed(info: KindInfo, manifest: Object) -> Object:
+    """The manifest of an apply, where every field is known; 500, as the real server has it, however strict."""
+    unknown = [*unknown_metadata(manifest), *_unknown(info, manifest)]
+    if unknown:
+        metadata = manifest["metadata"]
+        about = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {info.api_version}, Kind={info.kind}"
+        words = f"failed to create typed patch object ({about}): .{unknown[0]}: field not declared in schema"
+        raise Answer(500, "", words)
+    return manifest
 
 
 def validated(info: KindInfo, live: Object) -> Object:

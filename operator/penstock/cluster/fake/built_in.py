@@ -8,11 +8,20 @@ from typing import Any
 from penstock.cluster.fake.answers import Blame, Cause
 from penstock.cluster.fake.registry import KindInfo
 
-__all__ = ["Addresses", "complete", "size_problems"]
+__all__ = ["Addresses", "complete", "immutable_problems", "size_problems"]
 
 Object = dict[str, Any]
 
 _LARGEST_DATA = 2**20
+_IMMUTABLE = {
+    "ControllerRevision": ("data",),
+    "Deployment": ("spec.selector",),
+    "Job": ("spec.selector", "spec.template"),
+    "PersistentVolumeClaim": ("spec.accessModes", "spec.storageClassName", "spec.volumeMode"),
+    "PriorityClass": ("value",),
+    "ReplicaSet": ("spec.selector",),
+    "Service": ("spec.clusterIP",),
+}
 
 
 class Addresses:
@@ -42,6 +51,22 @@ def size_problems(info: KindInfo, live: Object) -> list[Cause]:
     total = sum(len(value) for key in ("data", "binaryData") for value in (live.get(key) or {}).values())
     words = f"Too long: may not be more than {_LARGEST_DATA} bytes"
     return [Cause("[]", words, Blame.TOO_LONG)] if total > _LARGEST_DATA else []
+
+
+def immutable_problems(info: KindInfo, before: Object, after: Object) -> list[Cause]:
+    """Fields that were set and may not be changed any more."""
+    paths = () if info.custom else _IMMUTABLE.get(info.kind, ())
+    return [
+        Cause(path, f"Invalid value: {_at(after, path)}: field is immutable")
+        for path in paths
+        if _at(before, path) is not None and _at(before, path) != _at(after, path)
+    ]
+
+
+def _at(live: Any, path: str) -> Any:
+    for part in path.split("."):
+        live = live.get(part) if isinstance(live, dict) else None
+    return live
 
 
 def _workload(live: Object, defaults: Object) -> Object:

@@ -9,16 +9,17 @@ from penstock.cluster.fake.answers import Answer
 
 __all__ = ["Faults", "Rule"]
 
-_WRITES = frozenset({"create", "update", "patch", "delete"})
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 @dataclass(slots=True)
 class Rule:
-    """Answers `count` matching requests with `code`; empty verbs or kinds match all."""
+    """Delays `count` matching requests, and refuses them where `code` is not 0; empty verbs or kinds match all."""
 
     code: int
     count: int
     retry_after: int | None = None
+    seconds: float = 0.0
     verbs: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
 
@@ -29,7 +30,11 @@ class Rule:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong. `before_write` gets the number of each write before it happens: a test may raise there."""
+    """What goes wrong; every switch is bounded or off, and `injected` counts what it did.
+
+    `before_write` and `after_write` are called with the number of each write, before it is looked at and after it was
+    committed, its answer still unsent: whoever raises or kills there is between any two writes.
+    """
 
     rules: list[Rule] = field(default_factory=list)
     latency_seconds: float = 0.0
@@ -38,6 +43,7 @@ class Faults:
     dropped_deletes: int = 0
     reordered_events: int = 0
     before_write: Callable[[int], None] | None = None
+    after_write: Callable[[int], None] | None = None
     writes: int = 0
     injected: Counter[str] = field(default_factory=Counter)
 
@@ -45,7 +51,12 @@ class Faults:
         self, code: int, *, count: int = 1, retry_after: int | None = None, verbs: str = "", kinds: str = ""
     ) -> None:
         """Answer the next `count` matching requests with `code`; `verbs` and `kinds` are words apart by spaces."""
-        self.rules.append(Rule(code, count, retry_after, frozenset(verbs.split()), frozenset(kinds.split())))
+        about = frozenset(verbs.split()), frozenset(kinds.split())
+        self.rules.append(Rule(code, count, retry_after, 0.0, *about))
+
+    def delay(self, seconds: float, *, count: int = 1, verbs: str = "", kinds: str = "") -> None:
+        """Let the next `count` matching requests wait."""
+        self.rules.append(Rule(0, count, None, seconds, frozenset(verbs.split()), frozenset(kinds.split())))
 
     async def strike(self, verb: str, plural: str) -> None:
         """Whatever is switched on for this request."""
@@ -54,17 +65,28 @@ class Faults:
             raise ConnectionAbortedError
         if self.latency_seconds:
             await asyncio.sleep(self.latency_seconds)
-        for rule in self.rules:
+        for rule in tuple(self.rules):
             if rule.matches(verb, plural):
-                rule.count -= 1
-                self.injected[str(rule.code)] += 1
-                raise Answer(
-                    rule.code, _REASONS.get(rule.code, "InternalError"), "injected", retry_after=rule.retry_after
-                )
+                await self._apply(rule)
         if verb in _WRITES:
             self.writes += 1
             if self.before_write is not None:
                 self.before_write(self.writes)
+
+    def committed(self, verb: str) -> None:
+        """A write was committed; its answer is not sent yet."""
+        if verb in _WRITES and self.after_write is not None:
+            self.after_write(self.writes)
+
+    async def _apply(self, rule: Rule) -> None:
+        rule.count -= 1
+        if rule.seconds:
+            self.injected["delay"] += 1
+            await asyncio.sleep(rule.seconds)
+        if rule.code:
+            self.injected[str(rule.code)] += 1
+            reason = _REASONS.get(rule.code, "InternalError")
+            raise Answer(rule.code, reason, "injected", retry_after=rule.retry_after)
 
     def take(self, name: str) -> bool:
         """True while the counted switch of that name has something left."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from penstock.cluster.fake.lists import Shape
 
-__all__ = ["FieldSet", "changed_fields", "fields_of", "from_v1", "to_v1", "value_at"]
+__all__ = ["FieldSet", "changed_fields", "duplicate_in", "fields_of", "from_v1", "to_v1", "value_at"]
 
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
@@ -18,6 +18,22 @@ _NOBODYS_METADATA = frozenset(
     }
 )
 _ITEM = "."
+
+
+def duplicate_in(value: Any, shape: Shape, path: str = "") -> str | None:
+    """Where a list has an item twice, in the words of the real server; None where none has."""
+    if isinstance(value, dict) and not shape.atomic(value):
+        below = (duplicate_in(item, shape.child(key), f"{path}.{key}") for key, item in value.items())
+    elif isinstance(value, list) and not shape.atomic(value):
+        keys = shape.keys(value)
+        told_apart = [_compact(shape.key_of(item, keys) if keys else item) for item in value]
+        twice = next((key for key in told_apart if told_apart.count(key) > 1), None)
+        if twice is not None:
+            return f"{path}: duplicate entries for key {twice}"
+        below = (duplicate_in(item, shape.item, f"{path}[]") for item in value)
+    else:
+        return None
+    return next((found for found in below if found), None)
 
 
 def fields_of(manifest: dict[str, Any], shape: Shape) -> FieldSet:

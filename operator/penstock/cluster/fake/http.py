@@ -100,12 +100,14 @@ class Frontend:
             case "get":
                 return self._shown(request, target, self._read(target))
             case "delete":
-                return await self._delete(request, target)
+                answer = await self._delete(request, target)
             case "deletecollection":
-                return await self._delete_all(request, target)
+                answer = await self._delete_all(request, target)
             case _:
                 live, created = await self._write(request, target)
-                return self._shown(request, target, live, status=201 if created else 200)
+                answer = self._shown(request, target, live, status=201 if created else 200)
+        self.faults.committed(verb)
+        return answer
 
     def _read(self, target: Target) -> Object:
         live = self.operations.find(target.info, target.namespace, target.name)

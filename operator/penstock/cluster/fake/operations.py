@@ -6,10 +6,10 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from penstock.cluster.fake.admission import Options, addressed, admitted, known_only, validated
+from penstock.cluster.fake.admission import Options, addressed, admitted, known_only, typed, validated
 from penstock.cluster.fake.answers import Answer, Blame, Cause, already_exists, conflict, invalid, not_found
 from penstock.cluster.fake.apply import Applying, record_update, server_side_apply
-from penstock.cluster.fake.built_in import Addresses, complete
+from penstock.cluster.fake.built_in import Addresses, complete, immutable_problems
 from penstock.cluster.fake.garbage import Collector, Deletion, is_dying, stamp
 from penstock.cluster.fake.lists import shape_of
 from penstock.cluster.fake.metadata import SERVER_OWNED, update_problems
@@ -24,7 +24,7 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _IDENTITY = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 _LASTING_NAMESPACES = frozenset({"default", "kube-system"})
-_STATUS_AT_BIRTH = frozenset({"Node", "Pod"})
+_STATUS_AT_BIRTH = frozenset({"Node"})
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
@@ -82,6 +82,7 @@ class Operations:
         manifest = {**manifest, "metadata": {**manifest["metadata"], "name": name}}
         if manifest["metadata"].get("managedFields"):
             raise Answer(400, "BadRequest", "metadata.managedFields must be nil")
+        typed(info, manifest)
         live = self._storage.table(info.key).get((namespace, name))
         if live is None:
             return self._apply_new(info, namespace, manifest, options), True
@@ -136,7 +137,7 @@ class Operations:
         return self._update(info, live, after, options)
 
     def _update(self, info: KindInfo, live: Object, after: Object, options: Options) -> Object:
-        if found := update_problems(live["metadata"], after["metadata"]):
+        if found := [*update_problems(live["metadata"], after["metadata"]), *immutable_problems(info, live, after)]:
             raise invalid(info.kind, info.group, live["metadata"]["name"], found)
         if _timeless(live) == _timeless(after):
             return live

@@ -66,19 +66,26 @@ def _unknown_in_map(value: dict[str, Any], schema: Schema, path: str, *, top: bo
     return found
 
 
-def without_nulls(value: Any, schema: Schema) -> Any:
-    """Without nulls of fields that are declared and may not be null; what is preserved keeps its own."""
+def without_nulls(value: Any, schema: Schema, *, only_defaulted: bool = False) -> Any:
+    """Without nulls of fields that are declared and may not be null; what is preserved keeps its own.
+
+    With `only_defaulted` the others stay, for validation to refuse.
+    """
     if isinstance(value, dict):
         known = schema.get("properties") or {}
         additional = schema.get("additionalProperties")
         inner = {key: known.get(key, additional if isinstance(additional, dict) else {}) for key in value}
         return {
-            key: without_nulls(item, inner[key])
+            key: without_nulls(item, inner[key], only_defaulted=only_defaulted)
             for key, item in value.items()
-            if item is not None or key not in known or inner[key].get("nullable")
+            if item is not None
+            or key not in known
+            or inner[key].get("nullable")
+            or (only_defaulted and "default" not in inner[key])
         }
     if isinstance(value, list):
-        return [without_nulls(item, schema.get("items") or {}) for item in value]
+        items = schema.get("items") or {}
+        return [without_nulls(item, items, only_defaulted=only_defaulted) for item in value]
     return value
 
 
