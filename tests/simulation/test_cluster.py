@@ -181,7 +181,7 @@ async def test_a_removed_node_takes_its_engines_along() -> None:
         cluster.remove_node("h100-0")
         await until(cluster, lambda: not ready(cluster)())
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while cluster.runtime.engines:  # noqa: ASYNC110 - nothing announces the end of an engine
+            while cluster.runtime.engines:
                 await asyncio.sleep(0)
 
 
