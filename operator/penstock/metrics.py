@@ -1,11 +1,11 @@
 """Prometheus metrics under controller-runtime's names, so that everyone's dashboards know them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
 
-__all__ = ["Metrics", "RequestCollector"]
+__all__ = ["ClientCollector", "Metrics"]
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -59,20 +59,21 @@ class Metrics:
             "penstock_placement_decisions", "Decisions that changed, by reason.", ["reason"], registry=registry
         )
         self.pool_gpus = Gauge("penstock_pool_gpus", "GPUs of a pool by state.", ["pool", "state"], registry=registry)
-        self.events_dropped = Counter("penstock_events_dropped", "Events over the budget.", registry=registry)
 
 
-class RequestCollector:
-    """Shows the client's own count of requests by verb and resource, without counting twice."""
+class ClientCollector:
+    """Shows what the client and the event recorder count themselves, without counting twice."""
 
-    def __init__(self, requests: Mapping[tuple[str, str], int]) -> None:
+    def __init__(self, requests: Mapping[tuple[str, str], int], dropped_events: Callable[[], int]) -> None:
         self._requests = requests
+        self._dropped_events = dropped_events
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """One sample per verb and resource."""
+        """Requests by verb and resource, and events over the budget."""
         family = CounterMetricFamily(
             "penstock_api_requests", "Requests to the API server.", labels=["verb", "resource"]
         )
         for (verb, resource), count in sorted(self._requests.items()):
             family.add_metric([verb, resource], count)
         yield family
+        yield CounterMetricFamily("penstock_events_dropped", "Events over the budget.", value=self._dropped_events())

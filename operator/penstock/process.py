@@ -20,7 +20,7 @@ from penstock.errors import PenstockError
 from penstock.front import Front, run_front
 from penstock.health import Health, serve_health, watch_loop
 from penstock.hub.client import Hub
-from penstock.metrics import Metrics, RequestCollector
+from penstock.metrics import ClientCollector, Metrics
 from penstock.reconcilers.facts import FactsBook, FactsReconciler
 from penstock.reconcilers.inferencepool import InferencePoolReconciler
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
@@ -75,7 +75,6 @@ async def run_operator(settings: OperatorSettings, surroundings: Surroundings, s
     """Run until `stop`; raises `LostLease` or what broke first."""
     client = await Client.connect(kubeconfig=settings.kubeconfig, connections=settings.workers + 32)
     client.observe = RequestMetrics(surroundings.metrics).answered
-    surroundings.metrics.registry.register(RequestCollector(client.requests))
     async with client:
         operator = Operator.build(settings, surroundings, client, stop)
         try:
@@ -194,6 +193,7 @@ class Operator:
         queue: WorkQueue[Key] = WorkQueue(clock=clock, backoff=Backoff(random), observer=QueueMetrics(metrics))
         world = new_world(queue)
         events = EventRecorder(client, clock=clock, instance=settings.identity)
+        metrics.registry.register(ClientCollector(client.requests, lambda: events.dropped))
         return cls(
             settings=settings,
             surroundings=surroundings,
