@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.cluster.fake import schema as structural
 from penstock.cluster.fake.answers import Answer, bad_request, invalid
-from penstock.cluster.fake.built_in import size_problems
+from penstock.cluster.fake.built_in import refuse_crd, size_problems
 from penstock.cluster.fake.metadata import cleaned, metadata_problems, unknown_metadata
 from penstock.cluster.fake.registry import KindInfo
 from penstock.cluster.fake.storage import Object
@@ -65,6 +65,7 @@ def admitted(info: KindInfo, manifest: Object, options: Options, *, nulls: bool 
     """
     known = known_only(info, manifest, options)
     if info.schema is None:
+        refuse_crd(info, known)
         return known
     without: Object = structural.without_nulls(known, info.schema, only_defaulted=nulls)
     whole: Object = structural.defaulted(without, info.schema)

@@ -12,6 +12,7 @@ __all__ = [
     "already_exists",
     "bad_request",
     "conflict",
+    "from_the_future",
     "gone",
     "invalid",
     "not_found",
@@ -136,6 +137,13 @@ def too_large(message: str) -> Answer:
 def gone(message: str = "The resourceVersion for the provided watch is too old.") -> Answer:
     """410: list again."""
     return Answer(410, "Expired", message)
+
+
+def from_the_future(version: int, newest: int) -> Answer:
+    """504: nobody has that version yet, as after a restore of the cluster's data."""
+    words = f"Too large resource version: {version}, current: {newest}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return Answer(504, "Timeout", f"Timeout: {words}", details={"causes": causes, "retryAfterSeconds": 1})
 
 
 def not_implemented(what: str) -> Answer:

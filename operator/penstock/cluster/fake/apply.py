@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.cluster.fake.answers import Answer
-from penstock.cluster.fake.fieldsets import FieldSet, changed_fields, duplicate_in, fields_of, from_v1, to_v1, value_at
+from penstock.cluster.fake.fieldsets import FieldSet, changed_fields, fields_of, from_v1, to_v1, value_at
 from penstock.cluster.fake.lists import Shape
 
 __all__ = ["Applying", "record_update", "server_side_apply"]
@@ -33,9 +33,7 @@ class Applying:
 def server_side_apply(
     live: dict[str, Any], manifest: dict[str, Any], shape: Shape, applying: Applying
 ) -> dict[str, Any]:
-    """The object as it is after the apply; the same object where nothing changes; 409 with the conflicts, 500."""
-    if twice := duplicate_in(manifest, shape):
-        raise Answer(500, "", f"failed to create typed patch object: {twice}")
+    """The object as it is after the apply; the same object where nothing changes; 409 with the conflicts."""
     wanted = fields_of(manifest, shape)
     entries = _entries(live)
     mine = next((entry for entry in entries if _is_mine(entry, applying)), None)

@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from penstock.cluster.fake.answers import Blame, Cause
+from penstock.cluster.fake.answers import Blame, Cause, invalid, not_implemented
 from penstock.cluster.fake.registry import KindInfo
 
-__all__ = ["Addresses", "complete", "immutable_problems", "size_problems"]
+__all__ = ["Addresses", "complete", "immutable_problems", "refuse_crd", "size_problems"]
 
 Object = dict[str, Any]
 
@@ -51,6 +51,25 @@ def size_problems(info: KindInfo, live: Object) -> list[Cause]:
     total = sum(len(value) for key in ("data", "binaryData") for value in (live.get(key) or {}).values())
     words = f"Too long: may not be more than {_LARGEST_DATA} bytes"
     return [Cause("[]", words, Blame.TOO_LONG)] if total > _LARGEST_DATA else []
+
+
+def refuse_crd(info: KindInfo, manifest: Object) -> None:
+    """Raise for a CRD that cannot be served: 422 where something is missing, 501 for more than one version."""
+    if info.kind != "CustomResourceDefinition":
+        return
+    spec = manifest.get("spec") or {}
+    names = spec.get("names") or {}
+    needed = {"spec.group": spec.get("group"), "spec.scope": spec.get("scope"), "spec.versions": spec.get("versions")}
+    needed |= {"spec.names.plural": names.get("plural"), "spec.names.kind": names.get("kind")}
+    missing = [Cause(path, "Required value", Blame.REQUIRED) for path, value in needed.items() if not value]
+    versions = [version for version in spec.get("versions") or () if version.get("served")]
+    if versions and not versions[0].get("storage"):
+        missing.append(Cause("spec.versions", "Invalid value: must have exactly one version marked as storage version"))
+    if missing:
+        raise invalid(info.kind, info.group, manifest["metadata"].get("name", ""), missing)
+    if len(versions) > 1:
+        what = "a CRD of more than one served version"
+        raise not_implemented(what)
 
 
 def immutable_problems(info: KindInfo, before: Object, after: Object) -> list[Cause]:

@@ -9,7 +9,15 @@ from aiohttp import web
 
 from penstock.cluster.fake import discovery, requests, views
 from penstock.cluster.fake.admission import Options
-from penstock.cluster.fake.answers import Answer, conflict, not_implemented, status_body, success, too_large
+from penstock.cluster.fake.answers import (
+    Answer,
+    conflict,
+    from_the_future,
+    not_implemented,
+    status_body,
+    success,
+    too_large,
+)
 from penstock.cluster.fake.faults import Faults
 from penstock.cluster.fake.garbage import Deletion
 from penstock.cluster.fake.operations import Operations
@@ -126,13 +134,13 @@ class Frontend:
         if request.content_type in APPLY:
             return self.operations.apply(info, *place, body, options)
         live = self.operations.find(info, *place)
-        return self.operations.patch(info, *place, _patched(request, live, body), options), False
+        return self.operations.patch(info, *place, _patched(request, live, body, custom=info.custom), options), False
 
     def _scale(self, request: web.Request, target: Target, body: Any, options: Options) -> Object:
         info, place = target.info, (target.namespace, target.name)
         live = self.operations.find(info, *place)
         current = scale_of(info, live)
-        wanted = _patched(request, current, body) if request.method == "PATCH" else body
+        wanted = _patched(request, current, body, custom=info.custom) if request.method == "PATCH" else body
         return scale_of(info, self.operations.patch(info, *place, scaled(info, live, wanted), options))
 
     async def _delete(self, request: web.Request, target: Target) -> web.Response:
@@ -165,6 +173,9 @@ class Frontend:
             raise not_implemented(message)
         if token:
             return self.pages.further(token, limit)
+        wanted = number_in(request, "resourceVersion") or 0
+        if wanted > self.storage.version:
+            raise from_the_future(wanted, self.storage.version)
         matches = _matcher(request, target)
         rows = sorted(self.storage.table(target.info.key).items())
         inside = [live for (namespace, _), live in rows if not target.namespace or namespace == target.namespace]
@@ -209,13 +220,13 @@ class Frontend:
                 return web.Response(body=self.storage.encoded(live), status=status, content_type=_JSON)
 
 
-def _patched(request: web.Request, live: Object, body: Any) -> Any:
+def _patched(request: web.Request, live: Object, body: Any, *, custom: bool) -> Any:
     match request.content_type:
         case requests.MERGE_PATCH:
             return merge_patch(live, body)
         case requests.JSON_PATCH:
             return json_patch(live, body)
-        case requests.STRATEGIC_PATCH:
+        case requests.STRATEGIC_PATCH if not custom:
             message = "a strategic merge patch"
             raise not_implemented(message)
     raise Answer(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})

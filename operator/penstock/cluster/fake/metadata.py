@@ -26,6 +26,8 @@ _KEY = re.compile(rf"(?:{_LABEL_FORM}(?:\.{_LABEL_FORM})*/)?[A-Za-z0-9](?:[-A-Za
 _VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LONGEST_LABEL, _LONGEST_SUBDOMAIN = 63, 253
 _LARGEST_ANNOTATIONS = 256 * 1024
+_STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
+_OWNERS = "metadata.ownerReferences"
 _OWNER_FIELDS = ("apiVersion", "kind", "name", "uid")
 
 
@@ -82,18 +84,21 @@ def _label_problems(key: str, value: Any) -> list[Cause]:
 def _owner_problems(metadata: Object) -> list[Cause]:
     found = []
     owners = metadata.get("ownerReferences") or []
-    for number, owner in enumerate(owners):
+    for owner in owners:
         missing = [field for field in _OWNER_FIELDS if not owner.get(field)]
-        place = f"metadata.ownerReferences[{number}]"
-        found += [Cause(f"{place}.{field}", "Required value: must not be empty", Blame.REQUIRED) for field in missing]
+        found += [Cause(f"{_OWNERS}.{field}", 'Invalid value: "": must not be empty') for field in missing]
     if sum(bool(owner.get("controller")) for owner in owners) > 1:
-        found.append(Cause("metadata.ownerReferences", "Invalid value: only one reference can have Controller set"))
+        found.append(Cause(_OWNERS, "Invalid value: only one reference can have Controller set"))
     return found
 
 
 def _finalizer_problems(metadata: Object) -> list[Cause]:
-    names = metadata.get("finalizers") or ()
-    return [_bad("metadata.finalizers", name, "a qualified name") for name in names if not _KEY.fullmatch(str(name))]
+    """Of a domain, but for those that Kubernetes itself uses."""
+    return [
+        _bad(f"metadata.finalizers[{number}]", name, "a standard finalizer's or a fully qualified name")
+        for number, name in enumerate(metadata.get("finalizers") or ())
+        if name not in _STANDARD_FINALIZERS and ("/" not in str(name) or not _KEY.fullmatch(str(name)))
+    ]
 
 
 def _bad(field: str, value: Any, wanted: str) -> Cause:

@@ -10,6 +10,7 @@ from penstock.cluster.fake.admission import Options, addressed, admitted, known_
 from penstock.cluster.fake.answers import Answer, Blame, Cause, already_exists, conflict, invalid, not_found
 from penstock.cluster.fake.apply import Applying, record_update, server_side_apply
 from penstock.cluster.fake.built_in import Addresses, complete, immutable_problems
+from penstock.cluster.fake.fieldsets import duplicate_in
 from penstock.cluster.fake.garbage import Collector, Deletion, is_dying, stamp
 from penstock.cluster.fake.lists import shape_of
 from penstock.cluster.fake.metadata import SERVER_OWNED, update_problems
@@ -83,13 +84,15 @@ class Operations:
         if manifest["metadata"].get("managedFields"):
             raise Answer(400, "BadRequest", "metadata.managedFields must be nil")
         typed(info, manifest)
+        shape, narrow = shape_of(info.kind, info.schema), self._narrow(info, manifest, options)
+        if twice := duplicate_in(narrow, shape):
+            raise Answer(500, "", f"failed to create typed patch object: {twice}")
         live = self._storage.table(info.key).get((namespace, name))
         if live is None:
-            return self._apply_new(info, namespace, manifest, options), True
+            return self._apply_new(info, namespace, manifest, narrow, options), True
         _check_version(info, live, manifest)
         if manifest["metadata"].get("uid", live["metadata"]["uid"]) != live["metadata"]["uid"]:
             raise conflict(info.plural, info.group, name, f"uid mismatch: {manifest['metadata']['uid']} was specified")
-        shape, narrow = shape_of(info.kind, info.schema), self._narrow(info, manifest, options)
         after = server_side_apply(live, narrow, shape, self._applying(info, options))
         if after is live:
             return live, False
@@ -106,7 +109,7 @@ class Operations:
             raise Answer(403, "Forbidden", message, details={"name": name, "kind": "namespaces"})
         return (live, True) if options.dry_run else self._collector.delete(info.key, live, deletion)
 
-    def _apply_new(self, info: KindInfo, namespace: str, manifest: Object, options: Options) -> Object:
+    def _apply_new(self, info: KindInfo, namespace: str, manifest: Object, narrow: Object, options: Options) -> Object:
         name = manifest["metadata"]["name"]
         if options.subresource:
             raise not_found(info.plural, info.group, name)
@@ -115,7 +118,7 @@ class Operations:
             raise conflict(info.plural, info.group, name, why)
         made = self._born(info, namespace, admitted(info, manifest, options, nulls=True))
         self._need_namespace(info, namespace)
-        narrow, shape = self._narrow(info, manifest, options), shape_of(info.kind, info.schema)
+        shape = shape_of(info.kind, info.schema)
         managed = server_side_apply({"metadata": {}}, narrow, shape, self._applying(info, options))
         made["metadata"]["managedFields"] = managed["metadata"]["managedFields"]
         return self._commit(info, made, options)
