@@ -79,17 +79,48 @@ def test_a_version_before_all_is_refused() -> None:
         flags_of(V, "0.1.0")
 
 
-def test_only_switches_of_vllm_are_negated() -> None:
-    vllm, sglang = flags_of(V, "0.33.0"), flags_of(S, "0.5.23")
-    assert vllm.knows("no-enable-prefix-caching")
-    assert not vllm.knows("no-max-model-len")
-    assert not sglang.knows("no-enable-metrics")
+NEGATIONS = {
+    "vLLM's optional boolean": (V, "0.33.0", "no-enable-prefix-caching", True),
+    "its opposite": (V, "0.33.0", "disable-prefix-caching", True),
+    "its opposite before there were any": (V, "0.32.0", "disable-prefix-caching", False),
+    "a plain switch": (V, "0.33.0", "no-headless", False),
+    "the opposite of a plain switch": (V, "0.33.0", "enable-log-stats", False),
+    "a flag with a value": (V, "0.33.0", "no-max-model-len", False),
+    "SGLang's plain switch": (S, "0.5.23", "no-enable-metrics", False),
+    "SGLang's optional boolean": (S, "0.5.23", "no-enable-tf32-matmul", True),
+}
+
+
+@pytest.mark.parametrize(("engine", "version", "name", "want"), NEGATIONS.values(), ids=NEGATIONS.keys())
+def test_negations_are_the_releases_own(engine: EngineName, version: str, name: str, want: bool) -> None:  # noqa: FBT001
+    assert flags_of(engine, version).knows(name) is want
+
+
+@pytest.mark.parametrize("engine", EngineName)
+def test_only_switches_are_negated(engine: EngineName) -> None:
+    for version in known_versions(engine):
+        known = flags_of(engine, version)
+        assert known.negations
+        for off, name in known.negations.items():
+            assert known.values[name] is False
+            assert off not in known.values
 
 
 @pytest.mark.parametrize("engine", EngineName)
 @pytest.mark.parametrize("vendor", Vendor)
 def test_images_name_their_version(engine: EngineName, vendor: Vendor) -> None:
     assert f":v{DEFAULT_VERSIONS[engine]}" in default_image(engine, DEFAULT_VERSIONS[engine], vendor)
+
+
+CHIPS = {"MI300X": "mi30x", "MI325X": "mi30x", "MI355X": "mi35x"}
+
+
+@pytest.mark.parametrize(("name", "chips"), CHIPS.items())
+def test_sglang_has_an_image_for_each_of_amds_architectures(name: str, chips: str) -> None:
+    """Kernels built for one do not run on the other."""
+    chip = by_name(name)
+    assert default_image(S, "0.5.23", chip.vendor, chip.architecture).endswith(f"-{chips}")
+    assert "mi3" not in default_image(V, "0.33.0", chip.vendor, chip.architecture)
 
 
 SUPPORT = {

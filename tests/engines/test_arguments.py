@@ -43,6 +43,8 @@ ACCEPTED = {
     "underscores": Accepted(V, ("--block_size=32",), ("--block-size", "32")),
     "switch": Accepted(V, ("--enforce-eager",), ("--enforce-eager",)),
     "negated switch": Accepted(V, ("--no-enable-prefix-caching",), ("--no-enable-prefix-caching",)),
+    "switch turned off by its opposite": Accepted(V, ("--disable_prefix_caching",), ("--no-enable-prefix-caching",)),
+    "switch turned on by its opposite": Accepted(V, ("--enable-cascade-attn",), ("--no-disable-cascade-attn",)),
     "short flag with the planned value": Accepted(
         V, ("-tp", "2"), ("--tensor-parallel-size", "2"), ("tensor-parallel-size",)
     ),
@@ -53,6 +55,23 @@ ACCEPTED = {
     "quantization of a quantised checkpoint": Accepted(V, ("-q", "fp8"), ("--quantization", "fp8")),
     "lowered": Accepted(V, ("--max-model-len", "4096"), ("--max-model-len", "4096"), ("max-model-len",)),
     "lowered as people write it": Accepted(V, ("--max-model-len=32K",), ("--max-model-len", "32K"), ("max-model-len",)),
+    "lowered, with a decimal": Accepted(
+        V, ("--max-model-len=25.6k",), ("--max-model-len", "25.6k"), ("max-model-len",)
+    ),
+    "lowered together": Accepted(
+        V,
+        ("--max-num-batched-tokens", "32", "--max-num-seqs", "16"),
+        ("--max-num-batched-tokens", "32", "--max-num-seqs", "16"),
+        ("max-num-seqs", "max-num-batched-tokens"),
+    ),
+    "JSON that loads nothing": Accepted(
+        V,
+        ("--structured-outputs-config", '{"backend": "xgrammar"}'),
+        ("--structured-outputs-config", '{"backend": "xgrammar"}'),
+    ),
+    "text that speaks of plugins": Accepted(
+        V, ("--chat-template", "a_plugin of mine"), ("--chat-template", "a_plugin of mine")
+    ),
     "twice": Accepted(V, ("--seed", "1", "--seed", "2"), ("--seed", "1", "--seed", "2")),
     "list": Accepted(
         V,
@@ -77,6 +96,9 @@ ACCEPTED = {
     ),
     "SGLang's beginning that everybody writes": Accepted(S, ("--tp", "2"), ("--tp-size", "2"), ("tp-size",)),
     "SGLang's other spelling": Accepted(S, ("--tensor_parallel_size=2",), ("--tp-size", "2"), ("tp-size",)),
+    "SGLang lowered as its people write it": Accepted(
+        S, ("--context-length", "8Ki"), ("--context-length", "8Ki"), ("context-length",)
+    ),
     "SGLang lowered": Accepted(
         S, ("--max-running-requests", "8"), ("--max-running-requests", "8"), ("max-running-requests",)
     ),
@@ -119,6 +141,21 @@ REFUSED = {
     "reserved, inside JSON": Turned(
         V, ("--mm-processor-kwargs", '{"trust_remote_code": true}'), "spec.remoteCode: Allow"
     ),
+    "reserved, inside JSON with escapes": Turned(
+        V, ("--mm-processor-kwargs", '{"trust\\u005fremote_code": true}'), "spec.remoteCode: Allow"
+    ),
+    "reserved, by its opposite": Turned(V, ("--disable-lora",), "spec.adapters"),
+    "plugin inside JSON": Turned(
+        V, ("--structured-outputs-config", '{"reasoning_parser_plugin": "/cache/x.py"}'), "outside the image"
+    ),
+    "plugin by a dotted key": Turned(
+        V, ("--structured-outputs-config.reasoning_parser_plugin=/cache/x.py",), "outside the image"
+    ),
+    "class by a dotted key": Turned(V, ("--ec-manager-config.encoder_cache_manager_cls", "a.B"), "outside the image"),
+    "logging that calls whatever a file says": Turned(
+        V, ("--logging-config.pylogging_config_file=/cache/x.json",), "outside the image"
+    ),
+    "deletes what others read": Turned(S, ("--delete-ckpt-after-loading",), "Other replicas"),
     "token": Turned(V, ("--hf-token=secret",), "spec.credentialsRef"),
     "another process": Turned(S, ("--sidecar", "/bin/sh"), "outside the image"),
     "code that requests bring": Turned(S, ("--enable-custom-logit-processor",), "outside the image"),
@@ -128,6 +165,7 @@ REFUSED = {
     "beginning of a reserved flag of SGLang": Turned(S, ("--trust-remote",), "has no such flag"),
     "beginning of a planned flag": Turned(V, ("--tensor-par", "8"), "has no such flag"),
     "negated flag with a value": Turned(V, ("--no-max-model-len",), "has no such flag"),
+    "plain switch negated": Turned(V, ("--no-aggregate-engine-logging",), "has no such flag"),
     "negated switch where the engine has no such form": Turned(S, ("--no-enable-metrics",), "has no such flag"),
     "dotted where the engine has no such form": Turned(S, ("--watermark-config.x", "1"), "has no such flag"),
     "contradicts the plan": Turned(V, ("-tp", "4"), "the plan was made with 2"),
@@ -137,6 +175,15 @@ REFUSED = {
     "expert parallel of SGLang": Turned(S, ("--ep", "2"), "the plan was made with 1"),
     "above the ceiling": Turned(V, ("--max-num-seqs", "65"), "memory for 64 at most"),
     "above the ceiling as people write it": Turned(V, ("--max-model-len", "1M"), "memory for 32768 at most"),
+    "fewer tokens in a batch than sequences": Turned(
+        V, ("--max-num-batched-tokens", "32"), "at least `--max-num-seqs`, 64"
+    ),
+    "whole prompts in a batch": Turned(V, ("--no-enable-chunked-prefill",), "the plan was made with it"),
+    "unit that the flag does not take": Turned(V, ("--max-num-seqs", "1k"), "Write it out, 64 at most"),
+    "unit that this engine's flag does not take": Turned(S, ("--chunked-prefill-size", "8k"), "Write it out, 8192"),
+    "unit of the other engine": Turned(S, ("--context-length", "8K"), "Write it out, 32768"),
+    "decimal of a binary unit": Turned(V, ("--max-model-len", "1.5K"), "Write it out, 32768"),
+    "the same letter is less in SGLang, and still too much": Turned(S, ("--context-length", "1M"), "32768 at most"),
     "no number": Turned(V, ("--max-model-len", "auto"), "memory for 32768 at most"),
     "less than nothing": Turned(V, ("--max-model-len=-1",), "memory for 32768 at most"),
     "twice the weights": Turned(V, ("--dtype", "float32"), "the checkpoint as it is"),

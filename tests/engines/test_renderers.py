@@ -16,7 +16,8 @@ from penstock.planner.plan import Plan
 V, S = EngineName.VLLM, EngineName.SGLANG
 ACCELERATORS = {"NVIDIA": "H100-SXM-80GB", "AMD": "MI300X"}
 RELEASES = [(engine, version) for engine in EngineName for version in known_versions(engine)]
-TEARDOWN_SECONDS = {Vendor.NVIDIA: 15, Vendor.AMD: 60}
+TEARDOWN_SECONDS = {Vendor.NVIDIA: 20, Vendor.AMD: 60}
+"""SGLang looks every 5 s whether it is drained, then waits 15 s for its schedulers."""
 
 
 def render(planned: Plan, *engine_args: str, remote_code: bool = False, drain_seconds: int = 120) -> EngineContainer:

@@ -35,10 +35,15 @@ class FrontendArgs:
     host: str | None = None
     allowed_origins: list[str] = []
     lora_modules: Optional[list[str]] = None
+    disable_fastapi_docs: bool = False
 
     def customize(self, kwargs):
         del kwargs["allowed_origins"]["nargs"]
         kwargs.add_argument("--nargs-of-its-own", nargs="*")
+""",
+    "vllm/utils/argparse_utils.py": """
+class EnableDisableAction:
+    _inverse_prefixes = {"--enable-": "--disable-", "--disable-": "--enable-"}
 """,
     "vllm/entrypoints/cli/openai.py": 'parser.add_argument("--url")\n',
     "vllm/other.py": 'parser.add_argument("--elsewhere")\n',
@@ -53,6 +58,7 @@ class ModelFields:
     lora_paths: A[Optional[Union[dict[str, str], List[str]]], Arg(action_kwargs={"nargs": "*"})] = None
     tp_size: A[int, Arg(cli_name="--tp-size", aliases=["--tensor-parallel-size"])] = 1
     old_switch: A[str, Arg(action=DeprecatedStoreTrueAction)] = ""
+    both_ways: A[bool, Arg(action=argparse.BooleanOptionalAction)] = True
     json_list: A[List[str], Arg(type_parser=json_list_type)] = None
     inner: A[int, Arg(no_cli=True)] = 0
     plain: int = 0
@@ -77,9 +83,16 @@ WANT: dict[str, dict[str, object]] = {
             "host": True,
             "allowed-origins": True,
             "lora-modules": True,
+            "disable-fastapi-docs": False,
             "nargs-of-its-own": True,
         },
         "aliases": {"tp": "tensor-parallel-size", "ep": "enable-expert-parallel"},
+        "negations": {
+            "no-enable-expert-parallel": "enable-expert-parallel",
+            "disable-expert-parallel": "enable-expert-parallel",
+            "no-disable-fastapi-docs": "disable-fastapi-docs",
+            "enable-fastapi-docs": "disable-fastapi-docs",
+        },
         "lists": ["capture-sizes", "lora-modules", "nargs-of-its-own"],
         "optional": ["hf-token", "nargs-of-its-own"],
     },
@@ -93,10 +106,12 @@ WANT: dict[str, dict[str, object]] = {
             "tp-size": True,
             "tensor-parallel-size": True,
             "old-switch": False,
+            "both-ways": False,
             "json-list": True,
             "config": True,
         },
         "aliases": {"model": "model-path", "tensor-parallel-size": "tp-size"},
+        "negations": {"no-both-ways": "both-ways"},
         "lists": ["lora-paths"],
         "optional": ["lora-paths"],
     },
@@ -131,6 +146,15 @@ def test_flags_of_a_wheel(
     assert release.pop("version") == "9.9.9"
     assert len(release.pop("wheel_sha256")) == 64
     assert release == WANT[name]
+
+
+def test_a_parser_without_opposites_has_none(tmp_path: Path) -> None:
+    """Only from 0.33 on does vLLM pair `--enable-x` with `--disable-x`."""
+    module = tool()
+    files = {name: text for name, text in VLLM_FILES.items() if name != "vllm/utils/argparse_utils.py"}
+    wheel = write_wheel(tmp_path / "vllm-0.0.1-cp38-abi3-linux.whl", files)
+    found = module.document(module.read_flags(wheel, module.LAYOUTS["vllm"]))
+    assert sorted(found["negations"]) == ["no-disable-fastapi-docs", "no-enable-expert-parallel"]
 
 
 def test_another_wheel_is_refused(

@@ -27,23 +27,28 @@ _IMAGES: Mapping[tuple[EngineName, Vendor], str] = {
     (EngineName.VLLM, Vendor.NVIDIA): "vllm/vllm-openai:v{version}",
     (EngineName.VLLM, Vendor.AMD): "vllm/vllm-openai-rocm:v{version}",
     (EngineName.SGLANG, Vendor.NVIDIA): "lmsysorg/sglang:v{version}",
-    (EngineName.SGLANG, Vendor.AMD): "lmsysorg/sglang:v{version}-rocm700-mi30x",
+    (EngineName.SGLANG, Vendor.AMD): "lmsysorg/sglang:v{version}-rocm720-{chips}",
 }
-"""SGLang's ROCm tag was not verified against a registry; a pool's `engineImages` overrides any of them."""
+"""SGLang's ROCm tags are those seen in use with 0.5.14 and not verified against a registry for later ones; a pool's
+`engineImages` overrides any of them."""
+
+_AMD_CHIPS = {"cdna4": "mi35x"}
+_OLDER_AMD_CHIPS = "mi30x"
 
 
 @dataclass(frozen=True, slots=True)
 class FlagList:
     """The flags of one release: every spelling (with `-`) -> whether it takes a value.
 
-    `aliases` leads from other spellings to the first one, `lists` take several values, `optional` may stand
-    without one.
+    `aliases` leads from other spellings to the first one, `negations` from those that turn a switch off. `lists` take
+    several values, `optional` may stand without one.
     """
 
     engine: EngineName
     version: str
     values: Mapping[str, bool]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    negations: Mapping[str, str] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
 
@@ -53,21 +58,17 @@ class FlagList:
         return tuple(self.values)
 
     def knows(self, name: str) -> bool:
-        """True for a flag of this release, in its negated form too where it has one."""
-        return name in self.values or (name.startswith("no-") and self.negatable(name.removeprefix("no-")))
-
-    def negatable(self, name: str) -> bool:
-        """True for a switch that `--no-` turns off: vLLM's have that form, SGLang's do not."""
-        return self.engine is EngineName.VLLM and self.values.get(name) is False
+        """True for a flag of this release, in a form that turns it off too where it has one."""
+        return name in self.values or name in self.negations
 
     def takes_value(self, name: str) -> bool:
         """True where a value may follow; False for switches and what is not known."""
         return self.values.get(name, False)
 
 
-def default_image(engine: EngineName, version: str, vendor: Vendor) -> str:
-    """The engine's own image; pools may name another."""
-    return _IMAGES[engine, vendor].format(version=version)
+def default_image(engine: EngineName, version: str, vendor: Vendor, architecture: str = "") -> str:
+    """The engine's own image; pools may name another. SGLang builds one for each of AMD's architectures."""
+    return _IMAGES[engine, vendor].format(version=version, chips=_AMD_CHIPS.get(architecture, _OLDER_AMD_CHIPS))
 
 
 def known_versions(engine: EngineName) -> tuple[str, ...]:
@@ -111,6 +112,7 @@ def _flag_list(release: Mapping[str, Any]) -> FlagList:
         version=release["version"],
         values=MappingProxyType(release["flags"]),
         aliases=MappingProxyType(release["aliases"]),
+        negations=MappingProxyType(release["negations"]),
         lists=frozenset(release["lists"]),
         optional=frozenset(release["optional"]),
     )

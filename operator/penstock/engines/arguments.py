@@ -7,13 +7,14 @@ are refused, with the cure. Beginnings of flags, which argparse would complete, 
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from penstock.api.formats import Precision
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.engines import FlagList
+from penstock.engines.foreign_code import foreign_code
 from penstock.planner.plan import Plan
 
 __all__ = ["SIXTEEN_BITS", "Flag", "Policy", "Rendered", "literal", "merge", "quantization_cures"]
@@ -22,9 +23,7 @@ SIXTEEN_BITS = frozenset({"auto", "half", "float16", "bfloat16"})
 """Values of `--dtype` under which the weights take the memory that was planned."""
 
 _OPTION = re.compile(r"--?[A-Za-z_]")
-_HUMAN_INTEGER = re.compile(r"([0-9]+)([kKmM]?)")
-_FACTORS = {"": 1, "k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}
-_REMOTE_CODE = re.compile(r"trust[-_]remote[-_]code", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,18 @@ class Flag:
 class Policy:
     """What users may not say: `reserved` flags with the cure, `planned` flags whose value is the plan's.
 
-    `ceilings` are planned numbers that the user may lower, `choices` the only values that keep the plan true,
-    `switches` what the plan has decided. `aliases` are spellings that the engine's own list lacks. `dotted`:
-    `--flag.key` sets a part of a JSON value.
+    `ceilings` are planned numbers that the user may lower, though none below that of the flag which `floors` names,
+    `choices` the only values that keep the plan true, `switches` what the plan has decided. `units` are the suffixes
+    that the flags of `counted` take. `aliases` are spellings that the engine's own list lacks. `dotted`: `--flag.key`
+    sets a part of a JSON value.
     """
 
     reserved: Mapping[str, str]
     planned: Mapping[str, str]
     ceilings: Mapping[str, int]
+    floors: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, int] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
     choices: Mapping[str, frozenset[str]] = field(default_factory=dict)
     switches: Mapping[str, bool] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +109,7 @@ def merge(rendered: Iterable[Flag], said: tuple[str, ...], flags: FlagList, poli
     ours = tuple(rendered)
     users = _parse(said, flags, policy)
     refusals = [refusal for each in users if (refusal := _problem(each, flags, policy))]
+    refusals = refusals or list(_disagreements(users, policy))
     if refusals:
         raise Refused(refusals)
     names = {_positive(each.flag.name) for each in users}
@@ -134,10 +138,10 @@ def _first_spelling(name: str, flags: FlagList, policy: Policy) -> str:
     """Only the part before the first dot is a flag: keys of JSON keep their underscores."""
     root, dot, keys = name.partition(".")
     root = root.replace("_", "-")
-    negation = "no-" if root.startswith("no-") and root not in flags.values else ""
-    plain = root.removeprefix(negation)
-    plain = policy.aliases.get(plain, plain)
-    return f"{negation}{flags.aliases.get(plain, plain)}{dot}{keys}"
+    if root in flags.negations:
+        return f"no-{flags.negations[root]}"
+    root = policy.aliases.get(root, root)
+    return f"{flags.aliases.get(root, root)}{dot}{keys}"
 
 
 def _values(name: str, rest: tuple[str, ...], flags: FlagList) -> tuple[str, ...]:
@@ -177,8 +181,9 @@ def _unknown(each: _Said, flags: FlagList, policy: Policy) -> Refusal | None:
 
 def _malformed(each: _Said, flags: FlagList) -> Refusal | None:
     flag = each.flag
-    if _REMOTE_CODE.search(" ".join((flag.value or "", *flag.more))):
-        return each.refuse("it would run code of the model's repository", "Use `spec.remoteCode: Allow`")
+    loaded = foreign_code(flag.name, (flag.value or "", *flag.more))
+    if loaded is not None:
+        return each.refuse(*loaded)
     takes_value = flags.takes_value(each.root)
     if takes_value and flag.value is None and each.root not in flags.optional:
         return each.refuse("it needs a value", "Add the value")
@@ -197,15 +202,35 @@ def _contradiction(each: _Said, policy: Policy) -> Refusal | None:
     if decided is not None and decided == name.startswith("no-"):
         why = f"the plan was made {'with' if decided else 'without'} it"
         return each.refuse(why, "Leave it out: the planner decides on it with the memory that it takes")
-    ceiling = policy.ceilings.get(name)
-    if ceiling is not None and not 1 <= _integer(value) <= ceiling:
-        why = f"the plan has memory for {ceiling} at most"
-        return each.refuse(why, "Lower it, or raise `spec.workload` so that it is planned")
     choices = policy.choices.get(name)
     if choices is not None and value not in choices:
         why = "the plan has memory for the checkpoint as it is"
         return each.refuse(why, f"Use one of {', '.join(sorted(choices))}, or leave it out")
-    return None
+    return _beyond(each, policy)
+
+
+def _beyond(each: _Said, policy: Policy) -> Refusal | None:
+    ceiling = policy.ceilings.get(each.flag.name)
+    if ceiling is None:
+        return None
+    number = _integer(each.flag, policy)
+    if number is None:
+        return each.refuse("the engine reads no such number here", f"Write it out, {ceiling} at most")
+    if 1 <= number <= ceiling:
+        return None
+    why = f"the plan has memory for {ceiling} at most"
+    return each.refuse(why, "Lower it, or raise `spec.workload` so that it is planned")
+
+
+def _disagreements(users: Iterable[_Said], policy: Policy) -> Iterator[Refusal]:
+    """Numbers below those that they must not be below: the engine would end at its start, again and again."""
+    said = {each.flag.name: each for each in users if each.flag.name in policy.ceilings}
+    numbers = {**policy.ceilings, **{name: _integer(each.flag, policy) or 0 for name, each in said.items()}}
+    for lower, upper in policy.floors.items():
+        least = numbers[upper]
+        if lower in said and numbers[lower] < least:
+            cure = f"Raise it, or lower `--{upper}` too"
+            yield said[lower].refuse(f"the engine wants it to be at least `--{upper}`, {least}", cure)
 
 
 def _same(value: str, planned: str) -> bool:
@@ -216,7 +241,15 @@ def _same(value: str, planned: str) -> bool:
         return False
 
 
-def _integer(text: str) -> int:
-    """A number as engines read it (`8192`, `8k`, `8K`); 0 where it is none, which no ceiling allows."""
-    match = _HUMAN_INTEGER.fullmatch(text)
-    return int(match[1]) * _FACTORS[match[2]] if match else 0
+def _integer(flag: Flag, policy: Policy) -> int | None:
+    """A number as this engine reads it for this flag (`8192`, `8.5k`): 0 for a word, None where it reads none."""
+    match = _NUMBER.fullmatch(flag.value or "")
+    if match is None:
+        return 0
+    number, suffix = match.groups()
+    units = {"": 1, **(policy.units if flag.name in policy.counted else {})}
+    factor = units.get(suffix)
+    # Binary units and plain numbers take no decimals.
+    if factor is None or ("." in number and factor % 10):
+        return None
+    return int(Decimal(number) * factor)

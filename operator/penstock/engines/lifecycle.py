@@ -17,8 +17,9 @@ _FIXED_SECONDS = 300
 _COMPILE_SECONDS_PER_GPU = 30
 _SHORTEST_SECONDS = 600
 _PRE_STOP_SECONDS = 15
-_TEARDOWN_SECONDS = {Vendor.NVIDIA: 15, Vendor.AMD: 60}
-"""AMD's memory can stay resident where the engine is killed during its teardown, so it gets more time."""
+_TEARDOWN_SECONDS = {Vendor.NVIDIA: 30, Vendor.AMD: 60}
+"""SGLang alone looks every 5 s whether it is drained and then gives its schedulers 15 s (engines.md B.5). AMD's memory
+can stay resident where the engine is killed during its teardown, so it gets more time."""
 
 _GIB = 2**30
 _SHARED_MEMORY_PER_GPU = 2 * _GIB

@@ -12,6 +12,7 @@ from penstock.catalogue.accelerators import Vendor
 from penstock.catalogue.engines import flags_of
 from penstock.engines.arguments import SIXTEEN_BITS, Flag, Policy, merge, quantization_cures
 from penstock.engines.contract import PORT, EngineContainer, EngineRequest, MetricNames
+from penstock.engines.foreign_code import PLUGIN_CURE
 from penstock.engines.lifecycle import drain_of, http_probe, shared_memory, startup_seconds
 from penstock.planner.memory import sglang_static_fraction
 from penstock.planner.plan import Plan
@@ -55,8 +56,9 @@ _CURES = {
         "enable-dp-attention",
     ),
     "One replica is one pod": ("nnodes", "node-rank", "dist-init-addr", "use-ray"),
+    "Other replicas and later starts read the same files": ("delete-ckpt-after-loading",),
     "Nobody would open the gate": ("gated-launch-port",),
-    "Code from outside the image is not loaded": (
+    PLUGIN_CURE: (
         "custom-weight-loader",
         "enable-custom-logit-processor",
         "forward-hooks",
@@ -68,6 +70,17 @@ _RESERVED = {name: cure for cure, names in _CURES.items() for name in names}
 
 _ALIASES = {"tp": "tp-size", "pp": "pp-size", "dp": "dp-size"}
 """Beginnings that everybody writes: argparse completes them, the list of flags does not have them."""
+
+_UNITS = {
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
 
 _METRICS = MetricNames(
     running="sglang:num_running_reqs",
@@ -155,6 +168,8 @@ def _policy(plan: Plan) -> Policy:
         reserved=_RESERVED | quantization_cures(plan, "quantization"),
         planned=planned,
         ceilings=ceilings,
+        units=_UNITS,
+        counted=frozenset({"context-length"}),
         choices={"dtype": SIXTEEN_BITS},
         aliases=_ALIASES,
     )

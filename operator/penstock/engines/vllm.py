@@ -12,6 +12,7 @@ from penstock.catalogue.accelerators import Vendor
 from penstock.catalogue.engines import flags_of
 from penstock.engines.arguments import SIXTEEN_BITS, Flag, Policy, merge, quantization_cures
 from penstock.engines.contract import PORT, EngineContainer, EngineRequest, MetricNames
+from penstock.engines.foreign_code import PLUGIN_CURE
 from penstock.engines.lifecycle import drain_of, http_probe, shared_memory, startup_seconds
 from penstock.planner.plan import Plan
 
@@ -62,7 +63,7 @@ _CURES = {
         "master-port",
         "distributed-executor-backend",
     ),
-    "Code from outside the image is not loaded": (
+    PLUGIN_CURE: (
         "middleware",
         "tool-parser-plugin",
         "reasoning-parser-plugin",
@@ -73,9 +74,13 @@ _CURES = {
         "logits-processors",
         "model-class-overrides",
         "log-config-file",
+        "logging-config",
     ),
 }
 _RESERVED = {name: cure for cure, names in _CURES.items() for name in names}
+
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_COUNTED = frozenset({"max-model-len", "max-num-batched-tokens"})
 
 _METRICS = MetricNames(
     running="vllm:num_requests_running",
@@ -161,8 +166,12 @@ def _policy(plan: Plan) -> Policy:
         reserved=_RESERVED | quantization_cures(plan, "quantization", "quantization-config"),
         planned=planned,
         ceilings=ceilings,
+        floors={"max-num-batched-tokens": "max-num-seqs"},
+        units=_UNITS,
+        counted=_COUNTED,
         choices={"dtype": SIXTEEN_BITS},
-        switches={"enable-expert-parallel": plan.expert_parallel},
+        # Without chunks a whole prompt must fit a batch, which the plan has no memory for.
+        switches={"enable-expert-parallel": plan.expert_parallel, "enable-chunked-prefill": True},
         aliases={"O": "optimization-level"},
         dotted=True,
     )
