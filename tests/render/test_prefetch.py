@@ -137,6 +137,25 @@ def test_replicas_and_nodes_change_nothing_of_the_job() -> None:
     assert only(before, "PersistentVolumeClaim") == only(after, "PersistentVolumeClaim")
 
 
+def test_an_attempt_that_hangs_is_given_up() -> None:
+    """The first attempt has time for the engine's image as well."""
+    planned = volume_request().assignment.plan
+    assert pod(render_revision(volume_request()), "Job")["activeDeadlineSeconds"] >= prefetch_seconds(planned) + 600
+
+
+def hub_with(*files: str, then: str) -> str:
+    """A pretend hub library: a repository with these files, and what a download does."""
+    return (
+        "class HfApi:\n"
+        "    def list_repo_files(self, model, *, revision):\n"
+        f"        assert (model, revision) == ('Qwen/Qwen3-32B-FP8', '{COMMIT}')\n"
+        f"        return {list(files)}\n"
+        "def snapshot_download(model, *, revision, ignore_patterns):\n"
+        f"    assert (model, revision) == ('Qwen/Qwen3-32B-FP8', '{COMMIT}')\n"
+        f"    {then}\n"
+    )
+
+
 def run_download(tmp_path: Path, body: str) -> tuple[int, Path]:
     """Run the Job's program with a pretend hub library."""
     (tmp_path / "huggingface_hub.py").write_text(body)
@@ -151,20 +170,32 @@ def run_download(tmp_path: Path, body: str) -> tuple[int, Path]:
 
 
 def test_download_marks_the_volume_when_everything_is_there(tmp_path: Path) -> None:
-    body = (
-        "def snapshot_download(model, *, revision, ignore_patterns):\n"
-        f"    assert (model, revision) == ('Qwen/Qwen3-32B-FP8', '{COMMIT}')\n"
-        "    assert 'original/*' in ignore_patterns\n"
-    )
-    code, marker = run_download(tmp_path, body)
+    code, marker = run_download(tmp_path, hub_with("model.safetensors", then="assert 'original/*' in ignore_patterns"))
     assert code == 0
     assert marker.exists()
 
 
 def test_download_that_breaks_marks_nothing(tmp_path: Path) -> None:
-    code, marker = run_download(tmp_path, "def snapshot_download(*a, **k):\n    raise OSError('hub away')\n")
+    code, marker = run_download(tmp_path, hub_with("model.safetensors", then="raise OSError('hub away')"))
     assert code != 0
     assert not marker.exists()
+
+
+REPOSITORIES = {
+    "shards, and Mistral's own file": (("model.safetensors.index.json", "consolidated.safetensors"), True),
+    "one file, and PyTorch's": (("model.safetensors", "pytorch_model.bin"), True),
+    "PyTorch's alone": (("pytorch_model-00001-of-00002.bin",), False),
+    "Mistral's own file alone": (("consolidated.safetensors", "params.json"), False),
+}
+
+
+@pytest.mark.parametrize(("files", "once"), REPOSITORIES.values(), ids=REPOSITORIES.keys())
+def test_weights_are_downloaded_once(files: tuple[str, ...], once: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """The volume is sized for the files that count: a second copy would fill it, and nothing would ever serve."""
+    condition = f"assert ({{'consolidated*', 'pytorch_model*'}} <= set(ignore_patterns)) is {once}"
+    code, marker = run_download(tmp_path, hub_with(*files, then=condition))
+    assert code == 0
+    assert marker.exists()
 
 
 def wait_for(marker: Path) -> int:

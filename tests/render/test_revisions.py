@@ -122,6 +122,16 @@ def test_pods_keep_to_themselves(name: str) -> None:
 
 
 @every_case
+def test_the_user_has_a_name_where_python_runs(name: str) -> None:
+    """No image lists it: `getpass.getuser`, which compilers ask for the place of their cache, fails without."""
+    for pod in pods(rendered(name)):
+        for container in pod["containers"]:
+            variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+            assert variables["USER"]
+            assert any(mount["mountPath"] == variables["HOME"] for mount in container["volumeMounts"])
+
+
+@every_case
 def test_engine_has_gpus_and_shared_memory(name: str) -> None:
     planned = CASES[name].assignment.plan
     pod = deployment(rendered(name))["spec"]["template"]["spec"]
@@ -224,6 +234,14 @@ def test_selectors_meet_the_engine_and_nothing_else(name: str) -> None:
     for selector in selectors:
         assert selector.items() <= template["metadata"]["labels"].items()
         assert not any(selector.items() <= labels.items() for labels in others)
+
+
+@every_case
+def test_what_does_not_serve_keeps_no_node(name: str) -> None:
+    """Otherwise replicas that load or crash would block the drain of a node for as long as they do."""
+    (budget,) = of_kind(rendered(name), "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 @every_case

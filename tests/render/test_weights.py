@@ -8,6 +8,7 @@ from builders.plans import checkpoint, plan
 from builders.revisions import revision_request
 from penstock.api.formats import EngineName
 from penstock.api.modeldeployment import Source
+from penstock.api.refusals import Refused
 from penstock.render.revisions import render_revision
 
 CLAIM = {"type": "PersistentVolumeClaim", "persistentVolumeClaim": {"claimName": "weights", "path": "/qwen/fp8/"}}
@@ -60,6 +61,22 @@ def test_a_store_of_ones_own_is_asked_by_path() -> None:
     assert own["AWS_ENDPOINT_URL"] == "https://s3.example.internal"
     assert own["RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING"] == "0"
     assert not {"AWS_ENDPOINT_URL", "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING"} & cloud.keys()
+
+
+@pytest.mark.parametrize("document", [S3, AWS, GOOGLE], ids=["own", "AWS", "Google"])
+def test_a_stream_takes_no_more_host_memory_than_a_tensor(document: dict[str, Any]) -> None:
+    """By itself the streamer takes 40 GB for every GPU, more than the pod has."""
+    assert environment(pod(document))["RUNAI_STREAMER_MEMORY_LIMIT"] == "0"
+
+
+def test_a_variable_that_is_set_already_is_refused() -> None:
+    """The API server takes no list with a name twice: every apply would fail, and nobody would read why."""
+    mine = [{"name": "LOG_LEVEL", "value": "debug"}, {"name": "AWS_ENDPOINT_URL", "value": "https://mine.example"}]
+    with pytest.raises(Refused) as refused:
+        pod(S3, pod={"environment": mine})
+    (refusal,) = refused.value.refusals
+    assert refusal.field == "spec.pod.environment[1].name"
+    assert {"AWS_ENDPOINT_URL", "LOG_LEVEL"} <= environment(pod(AWS, pod={"environment": mine})).keys()
 
 
 OVERRIDES: dict[str, tuple[dict[str, str], dict[str, str]]] = {

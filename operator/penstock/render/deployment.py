@@ -12,13 +12,14 @@ from typing import Any
 from penstock.api.inferencepool import InferencePoolSpec
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.quantities import format_bytes, parse_bytes
+from penstock.api.refusals import Refusal, Refused
 from penstock.engines.arguments import literal
 from penstock.engines.contract import PORT, EngineContainer
 from penstock.planner.plan import Assignment, Plan
 from penstock.render.names import ENGINE_CONTAINER, HTTP_PORT, ROLE_LABEL, child_metadata, labels_of, pod_selector
 from penstock.render.prefetch import prefetch_seconds, waiting_container
 from penstock.render.scheduling import scheduling
-from penstock.render.security import container_security, pod_security
+from penstock.render.security import container_security, pod_security, user_environment
 from penstock.render.weights import Storage
 
 __all__ = ["DeploymentRequest", "render_deployment"]
@@ -115,7 +116,7 @@ def _engine(request: DeploymentRequest) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "command": list(container.command),
         "args": list(container.args),
-        "env": list(_environment(request)),
+        "env": [*_environment(request), *_users_environment(request)],
         "ports": [{"name": HTTP_PORT, "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(request),
         "startupProbe": dict(container.startup_probe),
@@ -132,12 +133,21 @@ def _engine(request: DeploymentRequest) -> dict[str, Any]:
 
 
 def _environment(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
-    yield {"name": "HOME", "value": "/tmp"}  # noqa: S108 - the one place that any user may write to
+    yield from user_environment()
     yield {"name": "XDG_CACHE_HOME", "value": "/cache/xdg"}
     yield {"name": "TRITON_CACHE_DIR", "value": "/cache/triton"}
     yield from (dict(variable) for variable in request.storage.environment)
     yield from (dict(variable) for variable in request.container.environment)
-    for variable in request.deployment.spec.pod.environment:
+
+
+def _users_environment(request: DeploymentRequest) -> Iterator[dict[str, Any]]:
+    """Beside Penstock's: the API server refuses a name that is there twice, so that nothing would ever be applied."""
+    own = {variable["name"] for variable in _environment(request)}
+    for index, variable in enumerate(request.deployment.spec.pod.environment):
+        if variable.name in own:
+            where = f"spec.pod.environment[{index}].name"
+            cure = "Remove it, or change the field that it is made from"
+            raise Refused([Refusal(where, variable.name, "Penstock sets this variable for this deployment", cure)])
         yield {"name": variable.name, "value": literal(variable.value)}
 
 

@@ -10,13 +10,17 @@ __all__ = ["render_disruption_budget", "render_network_policy"]
 
 
 def render_disruption_budget(deployment: ModelDeployment, revision: str, plan: Plan) -> dict[str, Any]:
-    """A drained node takes one replica at a time."""
+    """A drained node takes one replica at a time; one that does not serve yet, or no more, keeps no node."""
     name = f"{deployment.metadata.name}-{revision}"
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": child_metadata(deployment, name, labels_of(deployment, plan, revision)),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": pod_selector(deployment, revision)}},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": pod_selector(deployment, revision)},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
     }
 
 

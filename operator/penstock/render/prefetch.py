@@ -12,7 +12,7 @@ from penstock.api.modeldeployment import ModelDeployment
 from penstock.planner.plan import Plan
 from penstock.render.names import ROLE_LABEL, child_metadata, labels_of
 from penstock.render.scheduling import scheduling
-from penstock.render.security import container_security, pod_security
+from penstock.render.security import container_security, pod_security, user_environment
 from penstock.render.weights import CACHE_DIRECTORY, Storage
 
 __all__ = ["prefetch_seconds", "render_prefetch_job", "waiting_container"]
@@ -21,14 +21,23 @@ _MARKER = f"{CACHE_DIRECTORY}/prefetched"
 _ATTEMPTS = 6
 _CAREFUL_BYTES_PER_SECOND = 100 * 10**6
 _SHORTEST_SECONDS = 600
+_START_SECONDS = 1800
+"""Pulling the engine's image, which counts as time of the pod that downloads."""
+
 _LEFT_OUT = ("original/*", "metal/*", "onnx/*", "*.gguf", "*.pth")
 """The same weights once more, for other programs; the volume is sized for one copy."""
 
+_LEFT_OUT_BESIDE_SAFETENSORS = ("consolidated*", "pytorch_model*", "*.msgpack", "*.h5")
+"""The same once more where the checkpoint's own safetensors are there, which alone were counted."""
+
 _DOWNLOAD = """\
 import pathlib, sys
-from huggingface_hub import snapshot_download
-model, revision, marker, *left_out = sys.argv[1:]
-snapshot_download(model, revision=revision or None, ignore_patterns=left_out)
+from huggingface_hub import HfApi, snapshot_download
+model, revision, marker, left_out, beside = sys.argv[1:]
+revision, left_out = revision or None, left_out.split()
+if {"model.safetensors", "model.safetensors.index.json"} & set(HfApi().list_repo_files(model, revision=revision)):
+    left_out += beside.split()
+snapshot_download(model, revision=revision, ignore_patterns=left_out)
 pathlib.Path(marker).touch()
 """
 _WAIT = 'until [ -e "$0" ]; do sleep 5; done'
@@ -53,10 +62,12 @@ def render_prefetch_job(
             "template": {
                 "metadata": {"labels": _pod_labels(deployment)},
                 "spec": {
+                    # One attempt: a download that hangs is given up, and the next one goes on where it ended.
+                    "activeDeadlineSeconds": _START_SECONDS + prefetch_seconds(plan),
                     "automountServiceAccountToken": False,
                     "containers": [_download(plan, storage)],
                     "enableServiceLinks": False,
-                    # Failed attempts stay for their logs; the next one goes on where they ended.
+                    # Failed attempts stay for their logs.
                     "restartPolicy": "Never",
                     "securityContext": pod_security(),
                     "volumes": [*storage.volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
@@ -91,14 +102,15 @@ def _pod_labels(deployment: ModelDeployment) -> dict[str, str]:
 
 def _download(plan: Plan, storage: Storage) -> dict[str, Any]:
     checkpoint = plan.checkpoint
-    arguments = [checkpoint.model, checkpoint.revision or "", _MARKER, *_LEFT_OUT]
+    left_out = [" ".join(_LEFT_OUT), " ".join(_LEFT_OUT_BESIDE_SAFETENSORS)]
+    arguments = [checkpoint.model, checkpoint.revision or "", _MARKER, *left_out]
     return {
         "name": "prefetch",
         "image": plan.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-c", _DOWNLOAD, *arguments],
         "env": [
-            {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the one place that any user may write to
+            *user_environment(),
             *(dict(variable) for variable in storage.prefetch_environment),
         ],
         "resources": {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2", "memory": "8Gi"}},

@@ -144,6 +144,9 @@ def _offline() -> Iterator[dict[str, Any]]:
 
 def _object_store(source: Source) -> Iterator[dict[str, Any]]:
     yield {"name": "HF_HOME", "value": f"{CACHE_DIRECTORY}/huggingface"}
+    # Room for the largest tensor: by itself the streamer takes 40 GB of host memory for every GPU, which kills the pod.
+    # `--model-loader-extra-config` with a `memory_limit` gives it more, beside as much `pod.memory`.
+    yield {"name": "RUNAI_STREAMER_MEMORY_LIMIT", "value": "0"}
     if source.object_store is not None and source.object_store.endpoint:
         yield {"name": "AWS_ENDPOINT_URL", "value": literal(source.object_store.endpoint)}
         # Stores of one's own seldom have a name for each bucket; the streamer would otherwise ask for one.
