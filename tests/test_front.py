@@ -28,6 +28,7 @@ class Heard:
 
     seen: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    lists: int = 0
     bell: asyncio.Event = field(default_factory=asyncio.Event)
 
     def on_seen(self, live: Object) -> None:
@@ -39,6 +40,10 @@ class Heard:
         """The last state of one that is gone."""
         self.gone.append(live["metadata"]["name"])
         self.bell.set()
+
+    def on_listed(self) -> None:
+        """Everything that is there had time to come."""
+        self.lists += 1
 
     async def until(self, count: int) -> None:
         """Wait for so many events."""
@@ -67,6 +72,7 @@ def _front(server: FakeAPIServer, heard: Heard) -> Front:
         server=server.url,
         session=aiohttp.ClientSession,
         watched=(Watched(INFERENCE_POOLS, heard.on_seen, heard.on_gone),),
+        listed=heard.on_listed,
         stop=asyncio.Event(),
     )
 
@@ -93,6 +99,19 @@ async def test_what_is_there_and_what_changes_is_handed_on(server: FakeAPIServer
     await _cancelled(task)
     assert (heard.seen, heard.gone) == (["first", "second"], ["second"])
     assert {verb for verb, _ in server.requests} <= {"list", "watch"}
+
+
+async def test_each_life_says_when_it_had_time_to_list(server: FakeAPIServer) -> None:
+    """What went between two lives is reported by nobody: a sweep then looks for it."""
+    heard = Heard()
+    task = _run(_front(server, heard))
+    await heard.until(1)
+    before = heard.lists
+    assert before == 1
+    server.cut_watches(middle=True)
+    await heard.until(2)
+    await _cancelled(task)
+    assert heard.lists > before
 
 
 async def test_its_end_leaves_the_other_tasks_of_the_process_alone(server: FakeAPIServer) -> None:

@@ -20,7 +20,8 @@ __all__ = ["Front", "Watched", "run_front"]
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 30.0
-_PAGE_SIZE = 500
+_PAGE_SIZE = 50
+_LIST_SECONDS = 5.0
 _LONG_LIFE_SECONDS = 60.0
 _MOST_FAILURES = 5
 _CANCEL_AGAIN_SECONDS = 1.0
@@ -39,11 +40,15 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What kopf needs: how to log in, what to watch, when to stop; kopf closes what `session` makes."""
+    """What kopf needs: how to log in, what to watch, when to stop; kopf closes what `session` makes.
+
+    `listed` is told when a life of kopf has had the time to list everything: what it does not know then is gone.
+    """
 
     server: str
     session: Callable[[], Any]
     watched: tuple[Watched, ...]
+    listed: Callable[[], None]
     stop: asyncio.Event
 
 
@@ -82,8 +87,9 @@ def settings(random: Random) -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = _Backoffs(random)
     chosen.networking.request_timeout = 30
     chosen.watching.chunk_size = _PAGE_SIZE
-    chosen.queueing.worker_limit = 200
-    chosen.queueing.idle_timeout = 0.5
+    # kopf has a task per object: few at a time leave the loop to others, and they end as soon as they have nothing.
+    chosen.queueing.worker_limit = 20
+    chosen.queueing.idle_timeout = 0.01
     chosen.persistence.finalizer = "penstock.dev/kopf-is-not-to-write-this"
     chosen.persistence.diffbase_storage = _NoDiffs()
     # kopf would kill the whole process some seconds after its own end, whoever else runs in it.
@@ -127,7 +133,7 @@ async def run_front(front: Front, *, clock: Clock, random: Random) -> None:
     while True:
         began = clock.monotonic()
         try:
-            await _watch_all(front, random)
+            await _watch_all(front, clock, random)
         except Exception as error:  # kopf wraps nothing: it dies of whatever it meets
             failures = 0 if clock.monotonic() - began > _LONG_LIFE_SECONDS else failures + 1
             if failures > _MOST_FAILURES:
@@ -140,17 +146,23 @@ async def run_front(front: Front, *, clock: Clock, random: Random) -> None:
         await clock.sleep(_FIRST_BACKOFF_SECONDS * random.uniform(0.7, 1.3))
 
 
-async def _watch_all(front: Front, random: Random) -> None:
+async def _watch_all(front: Front, clock: Clock, random: Random) -> None:
     """One life of kopf. `kopf.operator` would end every task of the loop with its own; here only kopf's are ended."""
     tasks = await kopf.spawn_tasks(
         registry=registry(front), settings=settings(random), standalone=True, clusterwide=True
     )
+    telling = asyncio.create_task(_tell(front, clock))
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _end(tasks)
+        await _end((telling, *tasks))
     for task in ended:
         task.result()
+
+
+async def _tell(front: Front, clock: Clock) -> None:
+    await clock.sleep(_LIST_SECONDS)
+    front.listed()
 
 
 async def _end(tasks: Iterable["asyncio.Task[None]"]) -> None:

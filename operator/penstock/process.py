@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.cluster.client import Client
 from penstock.cluster.events import EventRecorder
+from penstock.cluster.gate import new_gate
 from penstock.cluster.informer import Informer
 from penstock.cluster.lease import LeaseElection
 from penstock.cluster.sweep import Sweep
@@ -41,6 +42,9 @@ _log = logging.getLogger(__name__)
 _QUEUE_NAME = "penstock"
 _LEASE_NAME = "penstock-operator"
 _SILENT_WATCH_SECONDS = 180.0
+_FILLING_SECONDS = 60.0
+_HEAD_START_SECONDS = 5.0
+_HEAD_START_STEP_SECONDS = 0.05
 
 
 class LostLease(PenstockError):
@@ -183,6 +187,8 @@ class Operator:
     events: EventRecorder
     election: LeaseElection
     router: Router
+    working: bool = False
+    watching: bool = False
 
     @classmethod
     def build(
@@ -193,6 +199,7 @@ class Operator:
         queue: WorkQueue[Key] = WorkQueue(clock=clock, backoff=Backoff(random), observer=QueueMetrics(metrics))
         world = new_world(queue)
         events = EventRecorder(client, clock=clock, instance=settings.identity)
+        gate = new_gate()
         metrics.registry.register(ClientCollector(client.requests, lambda: events.dropped))
         return cls(
             settings=settings,
@@ -201,8 +208,8 @@ class Operator:
             stop=stop,
             queue=queue,
             world=world,
-            own=own_kinds(world, queue, client, clock),
-            informers=informers(world, client, clock, random),
+            own=own_kinds(world, queue, client, clock, gate),
+            informers=informers(world, client, clock, random, gate),
             events=events,
             election=LeaseElection(
                 client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
@@ -235,16 +242,31 @@ class Operator:
         return (*self.informers, *self.own.sweeps)
 
     async def _front(self) -> None:
+        """Start kopf: it lists our kinds once more for itself, and the first pass over everything goes before that.
+
+        What changes meanwhile is in its list; what goes meanwhile is found by a sweep after it.
+        """
+        clock = self.surroundings.clock
+        await self._filled()
+        latest = clock.monotonic() + _HEAD_START_SECONDS
+        while clock.monotonic() < latest and not (self.working and self.queue.idle):
+            await clock.sleep(_HEAD_START_STEP_SECONDS)
         front = Front(
-            server=self.client.server, session=self.client.new_session, watched=self.own.watched, stop=self.stop
+            server=self.client.server,
+            session=self.client.new_session,
+            watched=self.own.watched,
+            listed=self._sweep_soon,
+            stop=self.stop,
         )
         await run_front(front, clock=self.surroundings.clock, random=self.surroundings.random)
 
+    def _sweep_soon(self) -> None:
+        self.watching = True
+        for sweep in self.own.sweeps:
+            sweep.wanted.set()
+
     async def _lead_and_work(self) -> None:
-        await asyncio.gather(*(source.synced.wait() for source in self._sources))
-        # What the stores hold stays: a garbage collection that walks through it each time stalls the loop.
-        gc.collect()
-        gc.freeze()
+        await self._fill()
         if not self.settings.leader_elect:
             await self._work()
             return
@@ -256,6 +278,22 @@ class Operator:
             await self._work()
             election.cancel()
 
+    async def _fill(self) -> None:
+        """What fills the stores stays: collections that walk through it, then or later, only stall the loop."""
+        gc.disable()
+        try:
+            async with asyncio.timeout(_FILLING_SECONDS):
+                await self._filled()
+        except TimeoutError:
+            _log.info("still waiting for %s", ", ".join(self._missing()))
+        finally:
+            gc.enable()
+            gc.freeze()
+        await self._filled()
+
+    async def _filled(self) -> None:
+        await asyncio.gather(*(source.synced.wait() for source in self._sources))
+
     async def _elect(self) -> None:
         """Ends only by losing the Lease."""
         await self.election.run()
@@ -263,7 +301,6 @@ class Operator:
         raise LostLease(message)
 
     async def _work(self) -> None:
-        self.queue.add(PLACEMENT)
         workers = Workers(
             queue=self.queue,
             reconcile=self.router.reconcile,
@@ -271,6 +308,9 @@ class Operator:
             observer=WorkMetrics(self.surroundings.metrics),
             count=self.settings.workers,
         )
+        # Whatever waits already is waiting for a place: visited before, it would only have to be visited again.
+        await workers.prepare(PLACEMENT)
+        self.working = True
         await workers.run()
 
     def _missing(self) -> list[str]:

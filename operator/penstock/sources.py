@@ -1,5 +1,6 @@
 """Where events come from: an informer per watched kind, kopf and a sweep for our own; all of them fill the world."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -63,9 +64,11 @@ def new_world(queue: WorkQueue[Key]) -> World:
     )
 
 
-def informers(world: World, client: Client, clock: Clock, random: Random) -> tuple[Informer[Any], ...]:
+def informers(
+    world: World, client: Client, clock: Clock, random: Random, gate: asyncio.Semaphore
+) -> tuple[Informer[Any], ...]:
     """One per watched kind; of children only those that we manage, of pods those that ask for GPUs."""
-    make = partial(Informer, client=client, clock=clock, random=random)
+    make = partial(Informer, client=client, clock=clock, random=random, gate=gate)
     surroundings = (
         make(kind=NODES, slim=slim_node, store=world.nodes, changed=world.on_node),
         make(kind=PODS, slim=slim_pod, store=world.pods, changed=world.on_pod),
@@ -85,7 +88,7 @@ def informers(world: World, client: Client, clock: Clock, random: Random) -> tup
     )
 
 
-def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock) -> OwnKinds:
+def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock, gate: asyncio.Semaphore) -> OwnKinds:
     """The eight kinds of `penstock.dev`, each with its store and what happens on a change."""
     feeds = [
         _Feed(MODEL_DEPLOYMENTS, ModelDeployment, world.deployments, world.on_deployment, Subject.MODEL_DEPLOYMENT),
@@ -106,6 +109,7 @@ def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock)
                 gone=feed.lost,
                 visit=partial(_visit, queue, feed),
                 clock=clock,
+                gate=gate,
             )
             for feed in feeds
         ),

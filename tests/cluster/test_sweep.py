@@ -111,3 +111,18 @@ async def test_many_objects_leave_others_their_turn() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert turns >= 8
     assert len(swept.told) == 500
+
+
+async def test_one_that_is_wanted_comes_before_its_time() -> None:
+    """Once; the next one has its own time again."""
+    swept = Swept((listed(20, pod()),), (listed(21, pod()),))
+    task = asyncio.create_task(swept.sweep.run())
+    await swept.sweep.synced.wait()
+    assert swept.sweep.idle
+    swept.sweep.wanted.set()
+    assert not swept.sweep.idle
+    async with asyncio.timeout(5):
+        while len(swept.told) < 2:
+            await asyncio.sleep(0)
+    assert not swept.sweep.wanted.is_set()
+    task.cancel()

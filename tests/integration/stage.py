@@ -155,7 +155,7 @@ class Running:
         """True where no key waits, is worked or comes back soon, and no event waits to be sent."""
         queue = self.operator.queue
         due = queue._timers[0][0] if queue._timers else float("inf")
-        return queue.idle and due > queue._clock.monotonic() + _SOON_SECONDS and self.operator.events._queue.empty()
+        return queue.idle and due > queue._clock.monotonic() + _SOON_SECONDS and self.operator.events.idle
 
 
 @dataclass(slots=True)
@@ -328,8 +328,10 @@ class Stage:
                     yield f"{source} is behind: {sorted(set(wanted.items()) ^ set(held.items()))}"
 
     def _rests(self, running: Running) -> bool:
-        synced = all(source.synced.is_set() for source in running.operator._sources)
-        return synced and running.idle and not any(self._behind())
+        operator = running.operator
+        synced = operator.watching and all(source.synced.is_set() for source in operator._sources)
+        swept = all(sweep.idle for sweep in operator.own.sweeps)
+        return synced and swept and running.idle and not any(self._behind())
 
     def _told(self, handler: Callable[[Key], Any]) -> Callable[[Key], Any]:
         async def handle(key: Key) -> Result:

@@ -97,3 +97,17 @@ async def test_a_deployment_with_a_foreign_finalizer_is_left_alone_while_it_ends
     cluster.put(node("h100-b"))
     await cluster.rest()
     assert cluster.picture() == picture
+
+
+async def test_what_goes_before_kopf_looks_is_found_by_the_sweep_after_it(cluster: Stage) -> None:
+    """Kopf reports no deletion that came before its own first list: the GPUs must not stay taken for that."""
+    cluster.put(deployment())
+    await cluster.ready()
+    await cluster.kill()
+    running = await cluster.start()
+    await cluster.until(lambda: all(source.synced.is_set() for source in running.operator._sources))
+    assert not running.operator.watching
+    cluster.server.delete("modeldeployments", "team", "chat")
+    await cluster.rest()
+    assert not running.operator.world.tenants
+    assert cluster.picture() == {}

@@ -45,7 +45,7 @@ def operator(*, log_format: str, log_level: str, **settings: object) -> None:
 def _share_the_interpreter() -> None:
     """Placement computes in a thread: the event loop must get the interpreter back within a millisecond."""
     sys.setswitchinterval(0.001)
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _run(settings: OperatorSettings) -> int:

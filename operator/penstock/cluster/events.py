@@ -87,6 +87,7 @@ class EventRecorder:
     _varieties: "OrderedDict[tuple[Reference, str], _Variety]" = field(default_factory=OrderedDict)
     _budgets: "OrderedDict[Reference, TokenBucket]" = field(default_factory=OrderedDict)
     _budget: TokenBucket = field(init=False)
+    _sending: bool = False
 
     def __post_init__(self) -> None:
         """The budget of all objects together is full."""
@@ -107,11 +108,19 @@ class EventRecorder:
             if not self._affordable(note.about):
                 self.dropped += 1
                 continue
+            self._sending = True
             try:
                 await self._send(note)
             except ClusterError as error:
                 _log.debug("an event about %s: %s", note.about.name, error)
                 self.dropped += 1
+            finally:
+                self._sending = False
+
+    @property
+    def idle(self) -> bool:
+        """True where no event waits or is on its way."""
+        return self._queue.empty() and not self._sending
 
     def _combined(self, note: _Note) -> _Note:
         """The note, or one for all further messages of a reason that has had many about this object lately."""

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Generic, Protocol, TypeVar
 
 from penstock.cluster.errors import Gone, TooManyRequests, Unavailable
+from penstock.cluster.gate import PAGE_SIZE, gated, in_turns, new_gate
 from penstock.cluster.resources import ResourceType
 from penstock.cluster.store import Store, Stored, is_surely_newer
 from penstock.cluster.wire import Object, Page, WatchEvent
@@ -30,7 +31,6 @@ _LAST_DELAY_SECONDS = 30.0
 _MOST_DOUBLINGS = 10
 _SHORTEST_WATCH_SECONDS = 1.0
 _FAILURES_BEFORE_RELIST = 3
-_OBJECTS_PER_TURN = 100
 
 
 class Source(Protocol):
@@ -64,7 +64,8 @@ class Informer(Generic[T]):
     clock: Clock
     random: Random
     labels: str = ""
-    page_size: int = 250
+    page_size: int = PAGE_SIZE
+    gate: asyncio.Semaphore = field(default_factory=new_gate)
     inactivity: float = 70.0
     relist_seconds: float = 1800.0
     synced: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,7 +90,7 @@ class Informer(Generic[T]):
         """Fill the store, then report what the list no longer has."""
         seen: set[tuple[str, str]] = set()
         version, set_back = "", False
-        async with aclosing(self.client.pages(self.kind, labels=self.labels, limit=self.page_size)) as pages:
+        async with gated(self.client.pages(self.kind, labels=self.labels, limit=self.page_size), self.gate) as pages:
             async for page in pages:
                 # The first page's: a list that takes long may be continued at a later version.
                 version = version or page.resource_version
@@ -105,11 +106,9 @@ class Informer(Generic[T]):
         self.synced.set()
 
     async def _take_page(self, page: Page, seen: set[tuple[str, str]], *, certain: bool) -> None:
-        for number, item in enumerate(page.items, start=1):
+        async for item in in_turns(page.items):
             self._put(item, certain=certain)
             seen.add(_key(item))
-            if number % _OBJECTS_PER_TURN == 0:
-                await asyncio.sleep(0)
         self._heard()
 
     async def _follow(self) -> None:

@@ -14,7 +14,10 @@ from typing import Any
 
 import orjson
 
-__all__ = ["manifest_digest", "owned_digest"]
+__all__ = ["DIGEST_SCHEME", "manifest_digest", "owned_digest"]
+
+DIGEST_SCHEME = "blake2b-9/1"
+"""Says how digests are made: one that was written down under another scheme cannot be compared with a new one."""
 
 _DIGEST_SIZE = 9
 _MANY = 2

@@ -1,21 +1,21 @@
 """The second guard against ghosts: our own kinds are listed now and then, and what is gone is dropped.
 
-kopf's watch never reports what vanished while it did not look. The first sweep is also what makes the
-store of an own kind count as filled.
+kopf's watch never reports what vanished while it did not look: before its first list, or between two lives of it.
+The first sweep is also what makes the store of an own kind count as filled.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from penstock.cluster.gate import PAGE_SIZE, gated, in_turns, new_gate
 from penstock.cluster.informer import Source
 from penstock.cluster.resources import ResourceType
 from penstock.cluster.store import Store, Stored, is_surely_newer
 from penstock.errors import ClusterError
-from penstock.workqueue.clock import Clock
+from penstock.workqueue.clock import Clock, sleep_or
 
 __all__ = ["Sweep"]
 
@@ -25,12 +25,11 @@ _log = logging.getLogger(__name__)
 
 _FIRST_DELAY_SECONDS = 1.0
 _LAST_DELAY_SECONDS = 30.0
-_OBJECTS_PER_TURN = 50
 
 
 @dataclass(slots=True)
 class Sweep(Generic[T]):
-    """Lists one own kind at the start and every `period` seconds.
+    """Lists one own kind at the start, every `period` seconds, and when it is `wanted`.
 
     `seen` puts an object into the store, `gone` is told of a record that the list no longer has, `visit` of
     every record that stays.
@@ -44,8 +43,11 @@ class Sweep(Generic[T]):
     visit: Callable[[T], None]
     clock: Clock
     period: float = 600.0
-    page_size: int = 250
+    page_size: int = PAGE_SIZE
+    gate: asyncio.Semaphore = field(default_factory=new_gate)
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _sweeping: bool = False
 
     def __str__(self) -> str:
         """The kind, for problems that name it."""
@@ -56,6 +58,7 @@ class Sweep(Generic[T]):
         delay = _FIRST_DELAY_SECONDS
         while True:
             try:
+                self.wanted.clear()
                 await self.sweep()
             except ClusterError as error:
                 _log.warning("sweeping %s: %s; again in %.0f s", self.kind, error, delay)
@@ -64,20 +67,30 @@ class Sweep(Generic[T]):
                 continue
             delay = _FIRST_DELAY_SECONDS
             self.synced.set()
-            await self.clock.sleep(self.period)
+            await sleep_or(self.clock, self.period, self.wanted)
+
+    @property
+    def idle(self) -> bool:
+        """True where the last sweep is over and none is wanted before its time."""
+        return self.synced.is_set() and not self.wanted.is_set() and not self._sweeping
 
     async def sweep(self) -> None:
         """One list: believe what it has, drop what it has not, visit the rest; nothing is dropped by half a list."""
+        self._sweeping = True
+        try:
+            await self._sweep()
+        finally:
+            self._sweeping = False
+
+    async def _sweep(self) -> None:
         alive: set[str] = set()
         version = ""
-        async with aclosing(self.client.pages(self.kind, labels="", limit=self.page_size)) as pages:
+        async with gated(self.client.pages(self.kind, labels="", limit=self.page_size), self.gate) as pages:
             async for page in pages:
                 version = version or page.resource_version
-                for number, item in enumerate(page.items, start=1):
+                async for item in in_turns(page.items):
                     alive.add(item["metadata"]["uid"])
                     self.seen(item)
-                    if number % _OBJECTS_PER_TURN == 0:
-                        await asyncio.sleep(0)
         for record in self.store:
             self._settle(record, alive, version)
 

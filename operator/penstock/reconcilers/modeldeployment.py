@@ -29,7 +29,7 @@ from penstock.reconcilers.children import CHILD_KINDS, Changes, Children
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.deployment_status import Outcome, build_status
 from penstock.reconcilers.keys import Key
-from penstock.reconcilers.revisions import RevisionRecord, child_name, next_number, pinned, unscaled
+from penstock.reconcilers.revisions import RevisionRecord, child_name, next_number, pinned, unscaled, with_digests
 from penstock.reconcilers.view import View, gather
 from penstock.reconcilers.world import World
 from penstock.render.revisions import RenderedRevision, RevisionRequest, render_controller_revision, render_revision
@@ -195,7 +195,7 @@ class ModelDeploymentReconciler:
         if known is not None:
             live = await self.client.get(CONTROLLER_REVISIONS, known.name, known.namespace)
             manifest["data"] = live["data"]
-        await self._children.apply(manifest, changes)
+        await self._children.apply(manifest if known else with_digests(manifest), changes)
 
     async def _carry_out(
         self, view: View, step: Step, manifests: dict[str, tuple[dict[str, Any], ...]], changes: Changes

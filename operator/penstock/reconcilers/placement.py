@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 _SHARE_OF_A_CORE = 10
 _SHORTEST_DELAY_SECONDS = 0.05
 _LONGEST_DELAY_SECONDS = 2.0
+_TENANTS_PER_TURN = 50
+_DECISIONS_PER_TURN = 200
 
 
 @dataclass(slots=True)
@@ -41,10 +43,11 @@ class PlacementReconciler:
     async def reconcile(self) -> Result:
         """One pass; again when the earliest fall-back timer ends."""
         started = self.clock.monotonic()
+        await self._refresh_tenants()
         fleet = self._fleet()
         candidates = dict(self.world.tenants)
         decisions = await asyncio.to_thread(place, fleet, self.clock.now())
-        self._keep(candidates, decisions)
+        await self._keep(candidates, decisions)
         elapsed = self.clock.monotonic() - started
         self.metrics.placement_seconds.observe(elapsed)
         # A burst of changes shares passes: at most a tenth of a core goes into placing.
@@ -61,27 +64,36 @@ class PlacementReconciler:
             world.fleet_changed = False
         nodes = {node.name: node for node in world.nodes}
         pools = build_pools(world.pools, nodes, world.members, gpus_by_node(world.pods))
-        self._refresh_tenants()
         return FleetSnapshot(pools=pools, tenants=tuple(candidate.tenant for candidate in world.tenants.values()))
 
-    def _refresh_tenants(self) -> None:
-        world = self.world
-        stale, world.stale_tenants = world.stale_tenants, set()
-        for key in stale:
-            custom = world.deployments.get(*key)
-            tenant = build_tenant(world, self.book, custom) if custom else None
-            if tenant is None or custom is None:
-                world.tenants.pop(key, None)
-                world.decisions.pop(key, None)
-            else:
-                world.tenants[key] = Candidate(tenant, custom.uid, custom.generation, custom.digest)
+    async def _refresh_tenants(self) -> None:
+        """Build those anew of which something changed; the loop gets its turn in between, and may find more."""
+        stale = self.world.stale_tenants
+        while stale:
+            for _ in range(min(_TENANTS_PER_TURN, len(stale))):
+                self._refresh_tenant(stale.pop())
+            if stale:
+                await asyncio.sleep(0)
 
-    def _keep(self, candidates: Mapping[DeploymentKey, Candidate], decisions: Mapping[DeploymentKey, Decision]) -> None:
-        for key, candidate in candidates.items():
-            if key in decisions:
-                decision = decisions[key]
-                digest = candidate.digest if answers_spec(decision) else ""
-                self._keep_one(key, Decided(candidate.uid, candidate.generation, decision, digest))
+    def _refresh_tenant(self, key: DeploymentKey) -> None:
+        world = self.world
+        custom = world.deployments.get(*key)
+        tenant = build_tenant(world, self.book, custom) if custom else None
+        if tenant is None or custom is None:
+            world.tenants.pop(key, None)
+            world.decisions.pop(key, None)
+        else:
+            world.tenants[key] = Candidate(tenant, custom.uid, custom.generation, custom.digest)
+
+    async def _keep(
+        self, candidates: Mapping[DeploymentKey, Candidate], decisions: Mapping[DeploymentKey, Decision]
+    ) -> None:
+        for number, (key, decision) in enumerate(decisions.items(), start=1):
+            candidate = candidates[key]
+            digest = candidate.digest if answers_spec(decision) else ""
+            self._keep_one(key, Decided(candidate.uid, candidate.generation, decision, digest))
+            if number % _DECISIONS_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     def _keep_one(self, key: DeploymentKey, decided: Decided) -> None:
         before = self.world.decisions.get(key)

@@ -20,6 +20,7 @@ __all__ = [
     "PodRecord",
     "QuotaRecord",
     "Workload",
+    "parse_time",
     "slim_child",
     "slim_namespace",
     "slim_node",

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from penstock.api.conditions import find_condition
-from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentSpec, ModelDeploymentStatus
+from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentSpec
 from penstock.api.refusals import Refusal
 from penstock.api.supported import unsupported
 from penstock.catalogue.models import ModelFacts
@@ -14,7 +13,7 @@ from penstock.planner.plan import Assignment
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.facts import FactsBook, checkpoints_of
 from penstock.reconcilers.revisions import RevisionRecord, newest
-from penstock.reconcilers.stored import PodRecord
+from penstock.reconcilers.stored import PodRecord, parse_time
 from penstock.reconcilers.world import World
 
 __all__ = ["build_tenant"]
@@ -91,12 +90,10 @@ def _oldest(pods: Sequence[PodRecord]) -> datetime | None:
 
 def _waiting_since(custom: Custom[ModelDeployment]) -> datetime | None:
     """Since when `Placed` says that it waits: kept in the status, so that a restart does not start the clock anew."""
-    if not custom.status:
-        return None
-    placed = find_condition(ModelDeploymentStatus.model_validate(custom.status).conditions, "Placed")
-    if placed is None or not placed.reason.startswith("WaitingFor"):
-        return None
-    return placed.last_transition_time
+    for condition in custom.status.get("conditions", ()):
+        if condition["type"] == "Placed" and condition["reason"].startswith("WaitingFor"):
+            return parse_time(condition.get("lastTransitionTime"))
+    return None
 
 
 def _quota_left(world: World, namespace: str) -> dict[str, int]:

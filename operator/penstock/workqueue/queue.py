@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from penstock.errors import PenstockError
 from penstock.workqueue.backoff import Backoff
-from penstock.workqueue.clock import Clock
+from penstock.workqueue.clock import Clock, sleep_or
 from penstock.workqueue.rate import TokenBucket
 
 __all__ = ["Observer", "QueueClosed", "SilentObserver", "WorkQueue"]
@@ -177,18 +177,7 @@ class WorkQueue(Generic[K]):
             if not self._timers:
                 await self._timer_changed.wait()
                 continue
-            await self._sleep_until(self._timers[0][0])
-
-    async def _sleep_until(self, due: float) -> None:
-        """Until then, or until an earlier timer or the end comes."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(max(0.0, due - self._clock.monotonic())))
-        changed = asyncio.ensure_future(self._timer_changed.wait())
-        try:
-            await asyncio.wait({sleeping, changed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeping, changed):
-                task.cancel()
-            await asyncio.gather(sleeping, changed, return_exceptions=True)
+            await sleep_or(self._clock, self._timers[0][0] - self._clock.monotonic(), self._timer_changed)
 
     def _move_due(self) -> None:
         now = self._clock.monotonic()

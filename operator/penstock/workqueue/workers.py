@@ -50,6 +50,10 @@ class Workers(Generic[K]):
     observer: WorkObserver
     count: int = 32
 
+    async def prepare(self, key: K) -> None:
+        """Work this key before there are workers; where it fails it comes back like any other."""
+        await self._one(key)
+
     async def run(self) -> None:
         """Work until the queue is closed."""
         async with asyncio.TaskGroup() as group:
@@ -67,6 +71,8 @@ class Workers(Generic[K]):
                 await self._one(key)
             finally:
                 self.queue.done(key)
+            # A pass without a request never waits: thousands of them in a row would hold the loop for seconds.
+            await asyncio.sleep(0)
 
     async def _one(self, key: K) -> None:
         started = self.clock.monotonic()
