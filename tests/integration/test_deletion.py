@@ -108,6 +108,6 @@ async def test_what_goes_before_kopf_looks_is_found_by_the_sweep_after_it(cluste
     await cluster.until(lambda: all(source.synced.is_set() for source in running.operator._sources))
     assert not running.operator.watching
     cluster.server.delete("modeldeployments", "team", "chat")
+    await cluster.until(lambda: not running.operator.world.tenants)
     await cluster.rest()
-    assert not running.operator.world.tenants
     assert cluster.picture() == {}
