@@ -58,7 +58,7 @@ class OperatorSettings:
     namespace: str
     identity: str
     kubeconfig: str | None = None
-    workers: int = 32
+    workers: int = 24
     host: str = "0.0.0.0"  # noqa: S104 - probes come from the node
     port: int = 8080
     leader_elect: bool = True

@@ -26,7 +26,7 @@ _log = logging.getLogger("penstock")
 @click.command()
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), envvar="KUBECONFIG", help="Left out: in-cluster.")
 @click.option("--namespace", default="penstock-system", show_default=True, help="Where the Lease and caches live.")
-@click.option("--workers", type=click.IntRange(1, 256), default=32, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 256), default=24, show_default=True)
 @click.option("--health-host", "host", default="0.0.0.0", show_default=True, help="Where probes and metrics listen.")  # noqa: S104 - probes come from the node
 @click.option("--health-port", "port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--leader-elect/--no-leader-elect", default=True, show_default=True)
@@ -45,7 +45,7 @@ def operator(*, log_format: str, log_level: str, **settings: object) -> None:
 def _share_the_interpreter() -> None:
     """Placement computes in a thread: the event loop must get the interpreter back within a millisecond."""
     sys.setswitchinterval(0.001)
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 5, 100)
 
 
 async def _run(settings: OperatorSettings) -> int:
