@@ -6,8 +6,12 @@ import pytest
 
 from builders.revisions import CASES
 from contract.target import JSON_PATCH, MERGE, Space, config_map
+from penstock.cluster.errors import Invalid
 from penstock.cluster.owned import manifest_digest, owned_digest
 from penstock.cluster.resources import resource_of
+from penstock.cluster.store import Store
+from penstock.reconcilers.children import CHILD_KINDS, Changes, Children
+from penstock.reconcilers.world import World
 from penstock.render.revisions import render_controller_revision, render_revision
 from penstock.render.services import render_service
 
@@ -87,4 +91,19 @@ async def test_drift_is_seen_and_put_right(space: Space, kind: str, edit: Any) -
     edited = await _edit(space, manifest, edit)
     assert owned_digest(edited) != manifest_digest(manifest)
     repaired = await space.cluster.client.apply(manifest)
+    assert owned_digest(repaired) == manifest_digest(manifest)
+
+
+async def test_another_port_number_is_put_right_by_replacing_the_ports(space: Space) -> None:
+    """Apply alone would have the port's name twice: ports are merged by their number."""
+    manifest = next(each for each in await _manifests(space, "sglang-volume") if each["kind"] == "Service")
+    await space.cluster.client.apply(manifest)
+    await _edit(space, manifest, [{"op": "replace", "path": "/spec/ports/0/port", "value": 9999}])
+    with pytest.raises(Invalid):
+        await space.cluster.client.apply(manifest)
+    world = World(lambda _: None, lambda _key, _seconds: None, children={kind: Store() for kind in CHILD_KINDS})
+    await Children(world, space.cluster.client).apply(manifest, Changes())
+    path = resource_of(manifest).path(space.name, manifest["metadata"]["name"])
+    repaired = (await space.cluster.ask("GET", path)).expect(200)
+    assert [port["port"] for port in repaired["spec"]["ports"]] == [port["port"] for port in manifest["spec"]["ports"]]
     assert owned_digest(repaired) == manifest_digest(manifest)

@@ -199,7 +199,11 @@ class Informer(Generic[T]):
         self.last_heard = self.clock.monotonic()
 
     async def _pause(self, error: ClusterError) -> None:
-        """Longer each time, from one second to thirty, with jitter; as long as the server asks where it asks."""
+        """Longer each time, from one second to thirty, with jitter; as long as the server asks where it asks.
+
+        An answer that is an error is a sign of life: no restart of ours would bring the API server back.
+        """
+        self._heard()
         delay = min(_FIRST_DELAY_SECONDS * 2.0**self._failures, _LAST_DELAY_SECONDS) * self.random.uniform(0.7, 1.0)
         self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
         if isinstance(error, TooManyRequests | Unavailable) and error.retry_after is not None:

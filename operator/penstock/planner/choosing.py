@@ -11,7 +11,7 @@ from datetime import datetime
 from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, Shortlist, enumerate_candidates
 from penstock.planner.capacity import Ledger
-from penstock.planner.explain import describe, why_nothing_fits
+from penstock.planner.explain import counted, describe, why_nothing_fits
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.losers import losers, plan_rejection
 from penstock.planner.offers import Market
@@ -255,8 +255,9 @@ def no_room(desk: Desk, tenant: Tenant, plan: Plan) -> Rejection:
     gpus = sum(node.gpus for node in ledger.nodes.get(plan.pool, ()))
     holders = desk.holders(plan.pool, but=tenant.key)
     message = (
-        f"needs {plan.gpus} free GPUs on one node for each of {tenant.replicas} replicas; of {gpus} there are"
-        f" {ledger.free_in(plan.pool)} free, {max(0, ledger.largest_free(plan.pool))} at most on one node"
+        f"needs {counted(plan.gpus, 'free GPU')} on one node for each of {counted(tenant.replicas, 'replica')};"
+        f" of {gpus} there are {ledger.free_in(plan.pool)} free,"
+        f" {max(0, ledger.largest_free(plan.pool))} at most on one node"
         f"{f'; held by {holders}' if holders else ''}; would work: another node, or GPUs given up there"
     )
     return plan_rejection(plan, RejectionReason.NO_FREE_GPUS, message)

@@ -13,6 +13,7 @@ __all__ = [
     "Row",
     "answers_spec",
     "by_nearness",
+    "counted",
     "describe",
     "headline",
     "is_kept",
@@ -67,6 +68,11 @@ class Row:
     price_per_replica_hour: str
     reason: str
     message: str
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 replica`, `2 replicas`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def answers_spec(decision: Decision) -> bool:

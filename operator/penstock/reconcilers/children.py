@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.cluster.client import Client
-from penstock.cluster.errors import NotFound
+from penstock.cluster.client import Client, PatchType
+from penstock.cluster.errors import Invalid, NotFound
 from penstock.cluster.resources import (
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
@@ -48,9 +48,20 @@ class Children:
 
     async def apply(self, manifest: dict[str, Any], changes: Changes) -> None:
         """Server-side apply, then read your own write."""
-        live = await self.client.apply(manifest)
+        live = await self._applied(manifest)
         self._put(manifest["kind"], {**live, "kind": manifest["kind"]})
         changes.lines.append(f"applied {manifest['kind']} {manifest['metadata']['name']}")
+
+    async def _applied(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self.client.apply(manifest)
+        except Invalid:
+            if manifest["kind"] != SERVICES.kind:
+                raise
+        # Ports are merged by their number: beside one that somebody gave another number, ours has its name twice.
+        metadata, ports = manifest["metadata"], {"spec": {"ports": manifest["spec"]["ports"]}}
+        await self.client.patch(SERVICES, metadata["name"], metadata["namespace"], ports, content_type=PatchType.MERGE)
+        return await self.client.apply(manifest)
 
     async def delete(self, kind: ResourceType, record: Child | Workload | RevisionRecord, changes: Changes) -> None:
         """Delete that very object (uid); one that is gone already is as good."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.cluster.fake import schema as structural
 from penstock.cluster.fake.answers import Answer, bad_request, invalid
-from penstock.cluster.fake.built_in import refuse_crd, size_problems
+from penstock.cluster.fake.built_in import port_problems, refuse_crd, size_problems
 from penstock.cluster.fake.metadata import cleaned, metadata_problems, unknown_metadata
 from penstock.cluster.fake.registry import KindInfo
 from penstock.cluster.fake.storage import Object
@@ -106,7 +106,11 @@ def typed(info: KindInfo, manifest: Object) -> Object:
 def validated(info: KindInfo, live: Object) -> Object:
     """The whole new state of an object, where its metadata and size are as they must be; 422."""
     metadata = live["metadata"]
-    found = [*metadata_problems(metadata, label_name=traits_of(info).label_name), *size_problems(info, live)]
+    found = [
+        *metadata_problems(metadata, label_name=traits_of(info).label_name),
+        *size_problems(info, live),
+        *port_problems(info, live),
+    ]
     if found:
         raise invalid(info.kind, info.group, metadata["name"], found)
     return live

@@ -8,7 +8,7 @@ from typing import Any
 from penstock.cluster.fake.answers import Blame, Cause, invalid, not_implemented
 from penstock.cluster.fake.registry import KindInfo
 
-__all__ = ["Addresses", "complete", "immutable_problems", "refuse_crd", "size_problems"]
+__all__ = ["Addresses", "complete", "immutable_problems", "port_problems", "refuse_crd", "size_problems"]
 
 Object = dict[str, Any]
 
@@ -51,6 +51,20 @@ def size_problems(info: KindInfo, live: Object) -> list[Cause]:
     total = sum(len(value) for key in ("data", "binaryData") for value in (live.get(key) or {}).values())
     words = f"Too long: may not be more than {_LARGEST_DATA} bytes"
     return [Cause("[]", words, Blame.TOO_LONG)] if total > _LARGEST_DATA else []
+
+
+def port_problems(info: KindInfo, live: Object) -> list[Cause]:
+    """A Service's ports have different names."""
+    if info.kind != "Service" or info.custom:
+        return []
+    seen: set[str] = set()
+    found: list[Cause] = []
+    for index, port in enumerate(live.get("spec", {}).get("ports") or ()):
+        name = port.get("name", "")
+        if name in seen:
+            found.append(Cause(f"spec.ports[{index}].name", f'Duplicate value: "{name}"', Blame.DUPLICATE))
+        seen.add(name)
+    return found
 
 
 def refuse_crd(info: KindInfo, manifest: Object) -> None:
