@@ -56,7 +56,7 @@ lint: $(STAMP) ## Lint
 	@$(BIN)/ruff check operator tests e2e bench tools
 
 types: $(STAMP) ## Check types
-	@$(BIN)/mypy operator/penstock e2e bench tools
+	@$(BIN)/mypy operator/penstock operator/penstock_gateway operator/penstock_policy e2e bench tools
 
 imports: $(STAMP) ## Hold the doors between the rooms
 	@$(BIN)/lint-imports
