@@ -10,7 +10,7 @@ import yaml
 
 from penstock.cluster.client import Client, WatchEvent
 from penstock.cluster.fake import FakeAPIServer
-from penstock.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, SERVICES, ResourceType
+from penstock.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, PODS, SERVICES, ResourceType
 
 Object = dict[str, Any]
 
@@ -21,7 +21,7 @@ APPLY = "application/apply-patch+yaml"
 CRDS: tuple[Object, ...] = tuple(yaml.safe_load_all((Path(__file__).parent / "crds.yaml").read_text()))
 WIDGETS = ResourceType("contract.test", "v1", "widgets", "Widget")
 NOTES = ResourceType("contract.test", "v1", "notes", "Note")
-_KINDS = {kind.kind: kind for kind in (WIDGETS, NOTES, CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS, SERVICES)}
+_KINDS = {kind.kind: kind for kind in (WIDGETS, NOTES, CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, PODS, SERVICES)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from contract.target import WIDGETS, Object, Space, config_map, pod, widget
-from penstock.cluster.resources import CONFIG_MAPS, PODS
+from penstock.cluster.resources import CONFIG_MAPS, EVENTS, PODS
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -118,6 +118,18 @@ async def test_field_selectors_of_pods(space: Space, selector: str, names: list[
     (await space.create(pod("a", nodeName="n1"))).expect(201)
     (await space.create(pod("b"))).expect(201)
     assert _names((await space.listing(PODS, fieldSelector=selector)).expect(200)) == names
+
+
+async def test_field_selectors_of_events(space: Space) -> None:
+    """As `kubectl describe` asks for those of one object."""
+    for name, kind in (("one", "Widget"), ("two", "Pod")):
+        about = {"apiVersion": "v1", "kind": kind, "name": "a", "namespace": space.name, "uid": f"uid-{name}"}
+        event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": name}, "involvedObject": about}
+        said = {"reason": "Seen", "type": "Normal", "message": "here", "reportingComponent": "penstock"}
+        (await space.create({**event, **said})).expect(201)
+    asked = f"involvedObject.name=a,involvedObject.namespace={space.name}"
+    asked += ",involvedObject.kind=Widget,involvedObject.uid=uid-one,reportingComponent=penstock"
+    assert _names((await space.listing(EVENTS, fieldSelector=asked)).expect(200)) == ["one"]
 
 
 async def test_selectable_fields_of_a_custom_resource(space: Space) -> None:

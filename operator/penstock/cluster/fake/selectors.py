@@ -16,6 +16,8 @@ _EQUAL = re.compile(r"^(?P<key>[^\s!=,()]+)\s*(?P<operator>==|=|!=)\s*(?P<value>
 _EXISTS = re.compile(r"^(?P<absent>!?)(?P<key>[^\s!=,()]+)$")
 _COMMON_FIELDS = ("metadata.name", "metadata.namespace")
 _POD_FIELDS = ("spec.nodeName", "status.phase")
+_INVOLVED = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
+_EVENT_FIELDS = (*(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "type")
 
 
 def matcher(info: KindInfo, labels: str, fields: str) -> Matcher:
@@ -59,7 +61,7 @@ def _field_test(info: KindInfo, part: str) -> Matcher:
     if info.plural == "pods":
         allowed |= set(_POD_FIELDS)
     if info.plural == "events":
-        allowed |= {"involvedObject.name", "involvedObject.namespace", "involvedObject.uid", "reason", "type"}
+        allowed |= set(_EVENT_FIELDS)
     if path not in allowed:
         raise Answer(400, "BadRequest", f"field label not supported: {path}")
     return lambda live: (str(_at(live, path)) == value) == equal
