@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.tables import backend, consumer, index, request, rule, table
+from builders.decisions import backend, consumer, index, request, rule, table
 from penstock_policy.decision import Decision, Index, Reason, Refusal, Request, decide
 from penstock_policy.table import Match, Rule, Share
 

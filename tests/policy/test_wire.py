@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.tables import table
+from builders.decisions import table
 from penstock_policy.table import Backend, Consumer, Limits, Match, Price, Route, Rule, Share, Table
 from penstock_policy.wire import TableError, decode, digest_of, encode
 
