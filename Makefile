@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+EDGE   := .venv-gateway
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit contract testbed e2e soak bench check fmt lint types imports crds docs verify requirements clean
+.PHONY: help setup gateway demo test unit contract testbed e2e soak bench check fmt lint types imports crds docs verify requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}'
@@ -21,6 +22,15 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+	@echo "==> ready"
+
+gateway: $(EDGE)/.installed ## Make the gateway's environment with LiteLLM (once; it cannot share the operator's)
+
+$(EDGE)/.installed: requirements/gateway.txt
+	@test -x $(EDGE)/bin/python || $(PYTHON) -m venv $(EDGE)
+	@echo "==> installing LiteLLM and what it needs (about a minute and a half, 600 MB)"
+	@$(EDGE)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements/gateway.txt
+	@touch $@
 	@echo "==> ready"
 
 demo: $(STAMP) ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
@@ -76,4 +86,4 @@ requirements: $(STAMP) ## Pin the requirements anew, with hashes
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --extra dev -o requirements/dev.txt pyproject.toml
 
 clean: ## Remove what was made here
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(EDGE) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import cold_start, placement, reconcile, steady
+from bench import cold_start, gateway_sync, placement, reconcile, steady
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "placement": placement.main,
     "reconcile": reconcile.main,
     "steady": steady.main,
     "cold-start": cold_start.main,
+    "gateway-sync": gateway_sync.main,
 }
 
 

@@ -22,6 +22,8 @@ from penstock.workqueue.clock import Clock
 
 __all__ = ["StorySettings", "tell"]
 
+_LEAST_SECONDS = 10.0
+
 Object = dict[str, Any]
 
 
@@ -69,7 +71,7 @@ async def _set(
     # A connection for each request, as from many clients: a Service spreads connections, not requests.
     connector = aiohttp.TCPConnector(force_close=True)
     session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-    return Stage(cluster, client, operator, session, teller, clock)
+    return Stage(cluster, client, operator, session, teller, clock, least_seconds=_LEAST_SECONDS)
 
 
 def _how_to_look(stage: Stage, settings: StorySettings) -> None:
