@@ -1,0 +1,1 @@
+"""Routes, providers, Consumers and what is live, to one gateway-neutral routing table; pure."""
