@@ -52,7 +52,12 @@ def decode(document: bytes) -> Table:
     if content.get("format") != FORMAT:
         message = f"format: {content.get('format')!r} is not {FORMAT}, the one that this version reads"
         raise TableError(message)
-    if _digest(content) != content.get("hash"):
+    try:
+        digest = _digest(content)
+    except UnicodeEncodeError as error:
+        message = f"not UTF-8: {error}"
+        raise TableError(message) from error
+    if digest != content.get("hash"):
         message = "hash: the content is not the one that was hashed"
         raise TableError(message)
     return _read(Table, content, "")

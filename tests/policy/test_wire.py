@@ -130,7 +130,7 @@ def test_content_that_was_changed_on_its_way() -> None:
 
 def test_not_a_table_at_all() -> None:
     """Neither an answer of another server nor deep nesting crashes a replica."""
-    for document in (b"", b"<html>", b"[]", b"3", b"[" * 100_000):
+    for document in (b"", b"<html>", b"[]", b"3", b"[" * 100_000, b'{"format":1,"gateway":"\\ud800"}'):
         with pytest.raises(TableError):
             decode(document)
 
