@@ -36,8 +36,8 @@ $(EDGE)/.installed: requirements/gateway.txt
 demo: $(STAMP) ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
 	@$(BIN)/penstock demo $(if $(KEEP),--keep) $(ARGS)
 
-test: $(STAMP) ## Unit, integration and contract tests, under 5 minutes
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Unit, integration and contract tests, under 5 minutes, on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 unit: $(STAMP) ## Only the tests without any server
 	@$(BIN)/python -m pytest tests --ignore=tests/contract --ignore=tests/integration $(ARGS)
@@ -48,7 +48,7 @@ contract: $(STAMP) ## The contract suite: in-memory and, where binaries are at h
 testbed: $(STAMP) ## Find or build etcd, kube-apiserver and the rest (10-15 minutes when built)
 	@$(BIN)/python e2e/testbed/binaries.py $(ARGS)
 
-e2e: $(STAMP) testbed ## A real control plane with KWOK nodes: placement, serving, faults
+e2e: $(STAMP) gateway testbed ## A real control plane with KWOK nodes, the real LiteLLM: placement, serving, sync, faults
 	@$(BIN)/python -m pytest e2e $(ARGS)
 
 soak: $(STAMP) ## What takes long: many property cases, hours of faults (SECONDS_OF_FAULTS=3600)

@@ -14,6 +14,7 @@ _COMMANDS = {
     "operator": ("penstock.cli.operator", "operator"),
     "plan": ("penstock.cli.plan", "plan"),
     "reference": ("penstock.cli.reference", "reference"),
+    "server": ("penstock.cli.server", "server"),
     "validate": ("penstock.cli.validate", "validate"),
 }
 

@@ -28,6 +28,8 @@ __all__ = [
     "RESOURCE_QUOTAS",
     "SECRETS",
     "SERVICES",
+    "SUBJECT_ACCESS_REVIEWS",
+    "TOKEN_REVIEWS",
     "ResourceType",
     "resource_of",
 ]
@@ -83,6 +85,10 @@ LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
 NETWORK_POLICIES = ResourceType("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD_DISRUPTION_BUDGETS = ResourceType("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 PRIORITY_CLASSES = ResourceType("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+TOKEN_REVIEWS = ResourceType("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
+SUBJECT_ACCESS_REVIEWS = ResourceType(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
 CUSTOM_RESOURCE_DEFINITIONS = ResourceType(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
@@ -104,7 +110,7 @@ _BY_KIND = {
     for resource in (
         *(CONFIG_MAPS, EVENTS, NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, SECRETS, SERVICES),
         *(CONTROLLER_REVISIONS, DEPLOYMENTS, REPLICA_SETS, JOBS, LEASES, NETWORK_POLICIES, POD_DISRUPTION_BUDGETS),
-        *(PRIORITY_CLASSES, CUSTOM_RESOURCE_DEFINITIONS),
+        *(PRIORITY_CLASSES, CUSTOM_RESOURCE_DEFINITIONS, TOKEN_REVIEWS, SUBJECT_ACCESS_REVIEWS),
         *OWN_KINDS,
     )
 }
