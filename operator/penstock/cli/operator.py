@@ -2,17 +2,16 @@
 
 import asyncio
 import gc
-import json
 import logging
 import os
 import random
 import signal
 import socket
 import sys
-from datetime import UTC, datetime
 
 import click
 
+from penstock.cli.logs import log_to_stderr
 from penstock.metrics import Metrics
 from penstock.process import LostLease, OperatorSettings, Surroundings, run_operator
 from penstock.workqueue.clock import SystemClock
@@ -20,6 +19,9 @@ from penstock.workqueue.clock import SystemClock
 __all__ = ["operator"]
 
 _EXIT_LOST_LEASE = 3
+_NOISY = ("kopf", "aiohttp", "asyncio", "httpx")
+"""What they say at INFO our own lines say once."""
+
 _log = logging.getLogger("penstock")
 
 
@@ -36,7 +38,7 @@ _log = logging.getLogger("penstock")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def operator(*, log_format: str, log_level: str, **settings: object) -> None:
     """Run the operator: place models, serve them, keep their status true."""
-    _log_to_stderr(log_format, log_level)
+    log_to_stderr(log_format, log_level, noisy=_NOISY)
     _share_the_interpreter()
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.getpid()}"
     sys.exit(asyncio.run(_run(OperatorSettings(identity=identity, **settings))))  # type: ignore[arg-type] # click converts
@@ -62,30 +64,3 @@ async def _run(settings: OperatorSettings) -> int:
         lost.extend(group.exceptions)
         _log.warning("another replica leads now; this process ends and starts anew as a standby")
     return _EXIT_LOST_LEASE if lost else 0
-
-
-def _log_to_stderr(form: str, level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _JSONFormatter() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    )
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    # kopf and aiohttp say at INFO what our own lines say once.
-    for noisy in ("kopf", "aiohttp", "asyncio", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-class _JSONFormatter(logging.Formatter):
-    """One JSON object per line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message and, where there is one, the traceback."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)
