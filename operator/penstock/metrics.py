@@ -49,7 +49,7 @@ class Metrics:
         self.loop_lag = Histogram(
             "penstock_event_loop_lag_seconds",
             "How late the event loop wakes.",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
             registry=registry,
         )
         self.placement_seconds = Histogram(

@@ -134,6 +134,15 @@ def test_a_lost_node_is_replaced_in_the_same_pool() -> None:
     assert decision.moved_because == "node p-1 is lost, p-0 takes its place"
 
 
+def test_a_replica_that_kubernetes_started_elsewhere_has_moved_too() -> None:
+    """Its scheduler may be quicker than a placement: what moved and why is told all the same."""
+    before = running([pool("p", on=nodes("p", 2, used=(0, 4)), price="9.00")], tenant())
+    restarted = changed(before, bound={"p-0": 1}, held={"p-0": 1})
+    decision = place_one(with_nodes(before, "p-1", ready=False), restarted)
+    assert nodes_of(decision) == ("p-0",)
+    assert decision.moved_because == "node p-1 is lost, p-0 takes its place"
+
+
 LOST = {
     "it waits for its pool": (MINUTE, 300, "p", "WaitingForNode", 240.0),
     "after the fall-back time it moves": (MINUTE * 6, 300, "q", "Placed", None),

@@ -71,7 +71,7 @@ def _somebody_else(folder: Path) -> Callable[[], None] | None:
     if not names:
         pytest.skip("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
     user = pwd.getpwnam(names[0])
-    for parent in (folder, *folder.parents[:2]):
+    for parent in (folder, *folder.parents[:3]):
         parent.chmod(parent.stat().st_mode | 0o011)
     os.chown(folder, user.pw_uid, user.pw_gid)
 

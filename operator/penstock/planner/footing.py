@@ -47,11 +47,13 @@ def stand(tenant: Tenant, current: Assignment, ledger: Ledger) -> Footing:
     slots = _slots(current, running)
     slots, lost = _keep(tenant, plan, slots, ledger)
     lost += tuple(sorted(node for node in bound if bound[node] and not ledger.stands_in(node, plan.pool)))
+    gone, gained = _followed(current, slots, ledger)
     return Footing(
         nodes=tuple(slot.node for slot in slots),
         running=sum(slot.running for slot in slots),
         missing=tenant.replicas - len(slots),
-        lost=tuple(dict.fromkeys(lost)),
+        lost=tuple(dict.fromkeys(lost + gone)),
+        gained=gained,
         holds=(holds := tuple(slot.hold for slot in slots if slot.hold)),
         counted=_count(tenant, plan, ledger, before=0, after=len(holds)),
     )
@@ -86,6 +88,13 @@ def _slots(current: Assignment, running: Counter[str]) -> list[_Slot]:
         if strays and not slot.running:
             slots[index] = _Slot(strays.pop(0), running=True)
     return slots + [_Slot(node, running=True) for node in strays]
+
+
+def _followed(current: Assignment, slots: list[_Slot], ledger: Ledger) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Planned nodes that are gone, and those where Kubernetes started their replicas before anybody was asked."""
+    gone = tuple(dict.fromkeys(node for node in current.nodes if not ledger.stands_in(node, current.plan.pool)))
+    found = tuple(slot.node for slot in slots if slot.running and slot.node not in current.nodes)
+    return (gone, found) if gone and found else ((), ())
 
 
 def _keep(tenant: Tenant, plan: Plan, slots: list[_Slot], ledger: Ledger) -> tuple[list[_Slot], tuple[str, ...]]:
@@ -136,7 +145,7 @@ def repair(tenant: Tenant, plan: Plan, footing: Footing, ledger: Ledger) -> Foot
         footing,
         nodes=footing.nodes + found,
         missing=footing.missing - len(found),
-        gained=found,
+        gained=footing.gained + found,
         holds=holds,
         short_of_quota=max(0, footing.missing - allowed),
         counted=footing.counted + _count(tenant, plan, ledger, before=len(footing.holds), after=len(holds)),
