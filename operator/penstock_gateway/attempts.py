@@ -26,6 +26,15 @@ _HARMLESS = frozenset({FaultKind.RATE_LIMITED, FaultKind.NOT_FOUND, FaultKind.TO
 _NOT_AGAIN = frozenset({FaultKind.RATE_LIMITED, FaultKind.NOT_FOUND, FaultKind.UNAUTHORIZED, FaultKind.UNEXPECTED})
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the next attempt goes."""
+
+    backend: Backend
+    standing: Standing
+    pod: Pod
+
+
 @dataclass(slots=True)
 class Attempts:
     """`answer` sends the client its answer; Refused where nothing gave one."""
@@ -52,18 +61,27 @@ class Attempts:
             kind = FaultKind.NO_TRANSLATOR if upstream is None else FaultKind.NO_CREDENTIAL
             exchange.faults.append((backend.name, kind))
             return False
-        standing, tried = self.pods.of(backend), set[Pod]()
+        tried = set[Pod]()
         for number in range(max(1, exchange.decision.rule.limits.attempts)):
-            pod = self._next_pod(exchange, standing, tried)
-            if pod is None:
+            place = self._next_place(exchange, backend, tried)
+            if isinstance(place, FaultKind):
                 if number == 0:
-                    exchange.faults.append((backend.name, FaultKind.CIRCUIT_OPEN))
+                    exchange.faults.append((backend.name, place))
                 return False
-            tried.add(pod)
-            call = Call(exchange.asked, exchange.dialect, backend, pod, credential, exchange.headers)
-            if await self._try(exchange, standing, call, upstream):
+            tried.add(place.pod)
+            call = Call(exchange.asked, exchange.dialect, place.backend, place.pod, credential, exchange.headers)
+            if await self._try(exchange, place.standing, call, upstream):
                 return True
         return False
+
+    def _next_place(self, exchange: Exchange, backend: Backend, tried: set[Pod]) -> "_Place | FaultKind":
+        """Anew for each attempt: the table may have changed while the last one went on."""
+        current = self.pods.now_of(backend)
+        if current is None or not current.endpoints:
+            return FaultKind.WITHDRAWN
+        standing = self.pods.of(current)
+        pod = self._next_pod(exchange, standing, tried)
+        return FaultKind.CIRCUIT_OPEN if pod is None else _Place(current, standing, pod)
 
     def _upstream(self, exchange: Exchange, backend: Backend) -> Upstream | None:
         return self.forwarder if backend.protocol == exchange.dialect else self.translator

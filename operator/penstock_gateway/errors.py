@@ -51,6 +51,7 @@ class FaultKind(StrEnum):
     SERVER_ERROR = "ServerError"
     UNEXPECTED = "UnexpectedStatus"
     CIRCUIT_OPEN = "CircuitOpen"
+    WITHDRAWN = "Withdrawn"
     NO_CREDENTIAL = "CredentialMissing"
     NO_TRANSLATOR = "NoTranslator"
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class LiveTable:
     metrics: Metrics
     index: Index | None = None
     hash: str = ""
+    follow: Callable[[Index], None] = lambda _: None
+    """Told each table at the moment in which it begins to decide."""
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -89,6 +92,7 @@ class LiveTable:
 
     def _swap(self, applied: Applied) -> None:
         self.index, self.hash = applied.index, applied.hash
+        self.follow(applied.index)
         self.metrics.generation.set(self.generation)
         _log.info("table %d applied (%s)", self.generation, self.hash[:12])
 

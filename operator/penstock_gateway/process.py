@@ -113,8 +113,8 @@ def assemble(
 ) -> Parts:
     """Everything but the sockets."""
     metrics, replica, random = Metrics(), Replica(), Random(SystemRandom().random())  # noqa: S311 # draws, no secrets
-    live = LiveTable(settings.gateway, settings.table_file, metrics)
     pods = Pods(random=random, now=time.monotonic)
+    live = LiveTable(settings.gateway, settings.table_file, metrics, follow=pods.apply)
     credentials = Credentials(settings.credentials_dir)
     spool = Spool(settings.spool_dir, metrics)
     attempts = Attempts(pods, forwarder, translator, credentials, metrics, spool, time.monotonic)

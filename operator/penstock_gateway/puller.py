@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _SAY_AGAIN_SECONDS = 0.5
+_BETWEEN_REPORTS_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Puller:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pull())
             group.create_task(self._acknowledge())
-            group.create_task(self._watch_credentials())
+            group.create_task(self._watch(self.credentials.changed))
+            group.create_task(self._watch(self.pods.vacated))
 
     async def tell(self) -> bool:
         """Acknowledge now; whether the server took it."""
@@ -80,6 +82,7 @@ class Puller:
             "pod": self.identity.pod,
             "version": self.identity.version,
             "inFlight": self.pods.in_flight(),
+            "leaving": self.pods.leaving(),
         }
 
     async def _pull(self) -> None:
@@ -103,8 +106,6 @@ class Puller:
             self._refused = document
             return False
         self._refused = b""
-        if self.live.index is not None:
-            self.pods.forget(self.live.index)
         self._news.set()
         return True
 
@@ -118,14 +119,16 @@ class Puller:
             self._news.clear()
             # The operator waits for each replica's word: one that was not heard is said again soon.
             pause = self.heartbeat if await self.tell() else min(self.heartbeat, _SAY_AGAIN_SECONDS)
+            # News goes out at once, and what comes right after it together: pods may leave by the hundred.
+            await self.sleep(_BETWEEN_REPORTS_SECONDS)
             try:
                 async with asyncio.timeout(pause):
                     await self._news.wait()
             except TimeoutError:
                 continue
 
-    async def _watch_credentials(self) -> None:
+    async def _watch(self, happened: asyncio.Event) -> None:
         while True:
-            await self.credentials.changed.wait()
-            self.credentials.changed.clear()
+            await happened.wait()
+            happened.clear()
             self._news.set()

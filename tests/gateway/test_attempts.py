@@ -8,11 +8,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from aiohttp import web
 
 from builders.edges import Stage, edge
 from builders.tables import backend, table
 from builders.upstreams import Handler, answers, cuts, hangs, nowhere, resets, says, streams, upstream
 from penstock_policy.table import Limits, Rule, Share
+from penstock_policy.wire import encode
 
 QUICK = Limits(attempts=1, request_seconds=20, first_token_seconds=1.0)
 
@@ -220,6 +222,49 @@ async def test_credentials_go_in_the_backends_own_form(tmp_path: Path) -> None:
             assert (await stage.ask("/v1/messages")).status == 200
     assert one.headers[0]["authorization"] == "Bearer sk-upstream"
     assert two.headers[0]["x-api-key"] == "sk-upstream"
+
+
+def fails_after(event: asyncio.Event) -> Handler:
+    """A 500, as late as the test wants it."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        await event.wait()
+        return web.Response(status=500)
+
+    return handle
+
+
+async def test_a_pod_that_left_meanwhile_is_not_asked(tmp_path: Path) -> None:
+    """Nor by a request that an older table decided: its fall-back goes where the applied table says."""
+    slow = asyncio.Event()
+    async with (
+        upstream(fails_after(slow)) as first,
+        upstream(answers()) as gone,
+        upstream(answers("moved")) as come,
+    ):
+        a = backend("a", first.url)
+        async with edge(tmp_path, table(a, backend("b", gone.url))) as stage:
+            asking = asyncio.create_task(stage.ask())
+            await asyncio.wait_for(first.busy.wait(), 5)
+            await stage.parts.live.offer(encode(table(a, backend("b", come.url), generation=2)))
+            slow.set()
+            assert (await (await asking).json())["id"] == "moved"
+    assert (gone.asked, come.asked) == (0, 1)
+
+
+async def test_a_backend_that_left_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    slow = asyncio.Event()
+    async with upstream(fails_after(slow)) as first, upstream(answers()) as gone, upstream(answers()) as good:
+        a, b, c = backend("a", first.url), backend("b", gone.url), backend("c", good.url)
+        async with edge(tmp_path, table(a, b, c, limits=limits(attempts=3))) as stage:
+            asking = asyncio.create_task(stage.ask())
+            await asyncio.wait_for(first.busy.wait(), 5)
+            await stage.parts.live.offer(encode(table(c, generation=2)))
+            assert stage.parts.pods.leaving() == {first.url: 1}
+            slow.set()
+            assert (await asking).headers["x-penstock-why"] == "after a ServerError, b Withdrawn"
+            assert stage.parts.pods.leaving() == {}
+    assert (first.asked, gone.asked) == (1, 0)
 
 
 FAULTS: tuple[Callable[[], Handler], ...] = (

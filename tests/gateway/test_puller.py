@@ -29,6 +29,7 @@ async def pulling(plane: TableServer, folder: Path, *, heartbeat: float = 60.0) 
     """A replica that pulls; its back-off is short."""
     metrics = Metrics()
     server = Server(plane.url, "ai/main", "uid-1", folder / "token", aiohttp.ClientSession())
+    pods = Pods(random=Random(1), now=lambda: 0.0)
 
     async def sleep(seconds: float) -> None:
         assert seconds <= 5.0
@@ -36,8 +37,8 @@ async def pulling(plane: TableServer, folder: Path, *, heartbeat: float = 60.0) 
 
     puller = Puller(
         server=server,
-        live=LiveTable("ai/main", folder / "table.json", metrics),
-        pods=Pods(random=Random(1), now=lambda: 0.0),
+        live=LiveTable("ai/main", folder / "table.json", metrics, follow=pods.apply),
+        pods=pods,
         credentials=Credentials(None),
         replica=Replica(),
         identity=Identity("pod-1", "1.2"),
@@ -67,6 +68,7 @@ async def test_a_table_is_applied_and_acknowledged_at_once(tmp_path: Path) -> No
             "pod": "pod-1",
             "version": "1.2",
             "inFlight": {},
+            "leaving": {},
         }
         await plane.publish(TWO)
         await plane.heard(generation=2)
@@ -79,6 +81,43 @@ async def test_it_is_heard_of_again_and_again(tmp_path: Path) -> None:
         await plane.heard(state="Serving")
         puller.replica.state = State.DRAINING
         await plane.heard(state="Draining")
+
+
+async def test_a_pod_that_left_is_told_until_its_last_request_is_over(tmp_path: Path) -> None:
+    """Its end at once, and not with the next heartbeat: the operator waits for it."""
+    async with table_server() as plane, pulling(plane, tmp_path) as puller:
+        await plane.publish(ONE)
+        await plane.heard(generation=1)
+        standing = puller.pods.of(ONE.backends[0])
+        pod = standing.pods["http://a"]
+        standing.took(pod)
+        standing.took(pod)
+        await plane.publish(TWO)
+        await plane.heard(generation=2, leaving={"http://a": 2})
+        standing.gave_back(pod)
+        standing.gave_back(pod)
+        await plane.heard(generation=2, leaving={})
+        assert len(plane.reports) <= 4
+
+
+async def test_many_that_leave_are_told_together(tmp_path: Path) -> None:
+    many = [f"http://10.0.0.{number}" for number in range(100)]
+    async with table_server() as plane, pulling(plane, tmp_path) as puller:
+        first = table(backend("a", *many), generation=1)
+        await plane.publish(first)
+        await plane.heard(generation=1)
+        standing = puller.pods.of(first.backends[0])
+        pods = list(standing.pods.values())
+        for pod in pods:
+            standing.took(pod)
+        await plane.publish(TWO)
+        await plane.heard(generation=2)
+        before = len(plane.reports)
+        for pod in pods:
+            standing.gave_back(pod)
+            await asyncio.sleep(0)
+        await plane.heard(generation=2, leaving={})
+        assert len(plane.reports) - before <= 3
 
 
 async def test_with_the_server_away_the_last_table_decides(tmp_path: Path) -> None:

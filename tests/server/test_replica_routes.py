@@ -32,6 +32,7 @@ async def test_what_a_replica_says_is_what_is_read(still_server: Caller, clock: 
     assert (await server.replicas()).json()["replicas"] == [
         {
             **report(1, inFlight={"a": 0, "b": 3}),
+            "leaving": {},
             "uid": "uid-1",
             "appliedAt": "2026-11-21T00:00:00Z",
             "seenAt": "2026-11-21T00:00:05Z",
@@ -79,6 +80,7 @@ async def test_one_that_goes_is_off_the_list_at_once(server: Caller) -> None:
         pytest.param({"state": "Draining"}, id="draining"),
         pytest.param({"state": "Gone"}, id="gone"),
         pytest.param({"inFlight": {}}, id="nothing in flight"),
+        pytest.param({"leaving": {"http://10.0.0.1:8000": 1}}, id="a pod that leaves"),
     ],
 )
 async def test_any_change_wakes(server: Caller, change: dict[str, Any]) -> None:
@@ -132,6 +134,8 @@ async def test_a_report_to_another_process_wakes(tmp_path: Path) -> None:
         pytest.param(report(hash="no hash"), "hash", id="no hash"),
         pytest.param({**report(), "generation": -1}, "generation", id="negative"),
         pytest.param(report(inFlight={"a": "many"}), "inFlight.a", id="no count"),
+        pytest.param(report(leaving={"http://a": -1}), "leaving.http://a", id="less than none"),
+        pytest.param(report(leaving={f"http://{n}": 1 for n in range(4097)}), "leaving", id="too many leave"),
         pytest.param([], "body", id="no object"),
     ],
 )
@@ -143,8 +147,10 @@ async def test_reports_that_are_wrong(server: Caller, said: Any, field: str) -> 
 
 
 async def test_a_report_that_is_too_large(server: Caller) -> None:
-    """64 KiB are enough for anybody's."""
-    answer = await server.report(await server.token(), report(version="v" * 70_000))
+    """1 MiB is enough for anybody's, and 4,096 pods with long names are not too many."""
+    many = {f"http://{n}.{'p' * 80}:8000": 9 for n in range(4096)}
+    assert (await server.report(await server.token(), report(leaving=many))).status_code == 200
+    answer = await server.report(await server.token(), report(version="v" * 2**20))
     assert (answer.status_code, answer.json()["error"]["reason"]) == (413, "TooLarge")
 
 

@@ -11,7 +11,7 @@ from penstock.server.problems import Problem
 __all__ = ["LARGEST_BODY", "LARGEST_TABLE", "body_of", "parsed"]
 
 LARGEST_TABLE = 32 * 2**20
-LARGEST_BODY = 64 * 2**10
+LARGEST_BODY = 2**20
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
@@ -21,6 +22,7 @@ from penstock.workqueue.clock import Clock
 __all__ = ["LiveReplica", "Replicas", "Report", "State", "digest_of"]
 
 _MOST_REPLICAS = 1000
+_MOST_LEAVING = 4096
 _FORGET_AFTER_LIVES = 20
 
 
@@ -44,6 +46,11 @@ class Report(BaseModel):
     pod: str = Field("", max_length=253)
     version: str = Field("", max_length=64, description="Of the gateway's software.")
     in_flight: dict[str, int] = Field(default_factory=dict, alias="inFlight", description="Requests per backend id.")
+    leaving: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict,
+        max_length=_MOST_LEAVING,
+        description="Requests in flight by base URL, to pods that its table does not list any more; `*`: all others.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
