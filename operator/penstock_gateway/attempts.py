@@ -119,7 +119,7 @@ class Attempts:
             return True
         finally:
             standing.gave_back(call.pod)
-            self._account(record, call.backend)
+            self._account(exchange, record, call.backend)
 
     async def _after(self, exchange: Exchange, trial: Trial, fault: Fault) -> None:
         """What a fault leads to: the end of a begun stream, of the time, or the next attempt."""
@@ -140,8 +140,9 @@ class Attempts:
         standing.breaker.failed(now)
         pod.breaker.failed(now)
 
-    def _account(self, record: Record, backend: Backend) -> None:
+    def _account(self, exchange: Exchange, record: Record, backend: Backend) -> None:
         usage = record.usage
+        exchange.tokens += usage.tokens_in + usage.tokens_out
         record.cost_micros = usage.cost(backend.price)
         self.metrics.attempts.of(backend.name, record.outcome).inc()
         if usage.tokens_in or usage.tokens_out:
@@ -165,7 +166,7 @@ def _record(exchange: Exchange, call: Call) -> Record:
     return Record(
         id=f"{exchange.id}-{exchange.attempts}",
         time=time.time(),
-        consumer=exchange.consumer,
+        consumer=exchange.consumer.name,
         route=exchange.decision.route.name,
         rule=exchange.decision.rule.name,
         backend=call.backend.name,

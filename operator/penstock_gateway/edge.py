@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from random import Random
 
 from penstock_gateway.admission import authenticate, body_of, headers_of, passed_on
+from penstock_gateway.allowances import Allowances
 from penstock_gateway.asgi import Application, ClientLeft, Headers, Receive, Scope, Send, respond
 from penstock_gateway.asked import Asked
 from penstock_gateway.attempts import Attempts
 from penstock_gateway.dialects import OPERATIONS, Dialect, dialect_of, error_body
-from penstock_gateway.errors import Refused
+from penstock_gateway.errors import Limited, Refused
 from penstock_gateway.exchange import Departure, Exchange
 from penstock_gateway.listing import model_listing
 from penstock_gateway.live import LiveTable
@@ -26,6 +27,7 @@ __all__ = ["Edge"]
 _REQUEST_SECONDS = 600.0
 _RETRY_SECONDS = b"1"
 _CLIENT_LEFT = "499"
+_OK = range(200, 300)
 _MODELS = "/v1/models"
 _OPEN_DOWNSTREAM = (
     "/v1/audio/",
@@ -45,6 +47,7 @@ class Edge:
 
     live: LiveTable
     attempts: Attempts
+    allowances: Allowances
     metrics: Metrics
     replica: Replica
     random: Random
@@ -92,7 +95,14 @@ class Edge:
             return
         if isinstance(decision, Refusal):
             self.metrics.requests.of(decision.route, decision.rule, "", str(decision.status)).inc()
-            await _refuse(send, dialect, _told(decision), _marks(decision, index))
+            marks = _decided(decision.route, decision.rule, decision.reason, index)
+            await _refuse(send, dialect, _told(decision), marks)
+            return
+        limited = self.allowances.admit(consumer, asked.prompt_tokens, replicas=self.replica.sharing, now=began)
+        if limited is not None:
+            self._count_limited(consumer, decision, limited)
+            marks = _decided(decision.route.name, decision.rule.name, limited.limit, index)
+            await _refuse(send, dialect, limited, marks)
             return
         limit = decision.rule.limits.request_seconds
         with Departure(receive) as departure:
@@ -100,7 +110,7 @@ class Edge:
                 id=self.number(),
                 asked=asked,
                 dialect=dialect,
-                consumer=consumer.name,
+                consumer=consumer,
                 session=headers.get("x-penstock-session", ""),
                 decision=decision,
                 generation=index.table.generation,
@@ -133,6 +143,10 @@ class Edge:
         )
         return decide(index, request, self.random.random())
 
+    def _count_limited(self, consumer: Consumer, decision: Decision, limited: Limited) -> None:
+        self.metrics.limited.of(consumer.name, limited.limit).inc()
+        self.metrics.requests.of(decision.route.name, decision.rule.name, "", str(limited.status)).inc()
+
     async def _answer(self, exchange: Exchange) -> None:
         backend, status = "", _CLIENT_LEFT
         try:
@@ -144,6 +158,7 @@ class Edge:
             headers = exchange.marks("")
             await _refuse(exchange.send, exchange.dialect, refused, headers)
         finally:
+            self.allowances.settle(exchange.consumer, exchange.asked.prompt_tokens, _used(exchange, status))
             route = exchange.decision.route.name
             self.metrics.requests.of(route, exchange.decision.rule.name, backend, status).inc()
             self.metrics.total.of(route).observe(self.now() - exchange.began)
@@ -172,11 +187,18 @@ def _told(refusal: Refusal) -> Refused:
     return Refused(refusal.status, refusal.reason, refusal.message)
 
 
-def _marks(refusal: Refusal, index: Index) -> Headers:
+def _used(exchange: Exchange, status: str) -> int:
+    """Tokens: the estimate where an answer told none or nobody heard its end, none where nobody answered."""
+    answered = exchange.status in _OK or status == _CLIENT_LEFT
+    return exchange.tokens or (exchange.asked.prompt_tokens if answered else 0)
+
+
+def _decided(route: str, rule: str, why: str, index: Index) -> Headers:
+    """The response headers that explain a refusal."""
     told = (
-        (b"x-penstock-route", refusal.route),
-        (b"x-penstock-rule", refusal.rule),
-        (b"x-penstock-why", refusal.reason),
+        (b"x-penstock-route", route),
+        (b"x-penstock-rule", rule),
+        (b"x-penstock-why", why),
         (b"x-penstock-generation", str(index.table.generation)),
     )
     return [(name, value.encode("latin-1", "replace")) for name, value in told if value]
@@ -185,7 +207,9 @@ def _marks(refusal: Refusal, index: Index) -> Headers:
 async def _refuse(send: Send, dialect: Dialect, refused: Refused, marks: Headers | None = None) -> None:
     """An error in the client's own form; what may pass soon says when to come again."""
     headers: Headers = [(b"content-type", b"application/json"), *(marks or [])]
-    if refused.status == 503:  # noqa: PLR2004 # HTTP's own number
+    if isinstance(refused, Limited):
+        headers.append((b"retry-after", str(refused.seconds).encode()))
+    elif refused.status == 503:  # noqa: PLR2004 # HTTP's own number
         headers.append((b"retry-after", _RETRY_SECONDS))
     body = error_body(dialect, refused.status, refused.code, refused.message, refused.field)
     await respond(send, refused.status, body, headers)

@@ -3,13 +3,14 @@
 GatewayError
 ├── TableRefused        a table that is not taken; the last good one goes on
 ├── Refused             the request is answered with an error and goes to no backend
+│   └── Limited         the consumer has used up a limit
 ├── Fault               an attempt failed by the upstream's fault; another pod or backend may answer
 └── ServerAway          the control-plane server did not answer as it should
 """
 
 from enum import StrEnum
 
-__all__ = ["Fault", "FaultKind", "GatewayError", "Refused", "ServerAway", "TableRefused"]
+__all__ = ["Fault", "FaultKind", "GatewayError", "Limited", "Refused", "ServerAway", "TableRefused"]
 
 
 class GatewayError(Exception):
@@ -33,6 +34,16 @@ class Refused(GatewayError):
         self.code = code
         self.message = message
         self.field = field
+
+
+class Limited(Refused):
+    """Which of a Consumer's limits, by its field, and after how many seconds to come again."""
+
+    def __init__(self, consumer: str, limit: str, allowed: int, seconds: int) -> None:
+        told = f"limits.{limit} of the Consumer {consumer} is {allowed}, and used up; try again in {seconds} s"
+        super().__init__(429, "rate_limit_exceeded", told)
+        self.limit = limit
+        self.seconds = seconds
 
 
 class FaultKind(StrEnum):

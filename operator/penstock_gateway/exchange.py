@@ -10,6 +10,7 @@ from penstock_gateway.asked import Asked
 from penstock_gateway.dialects import Dialect
 from penstock_gateway.errors import FaultKind
 from penstock_policy.decision import Decision
+from penstock_policy.table import Consumer
 
 __all__ = ["Departure", "Exchange"]
 
@@ -73,7 +74,7 @@ class Exchange:
     id: str
     asked: Asked
     dialect: Dialect
-    consumer: str
+    consumer: Consumer
     session: str
     decision: Decision
     generation: int
@@ -89,6 +90,8 @@ class Exchange:
     begun_at: float = 0.0
     status: int = 0
     """What the client was answered."""
+    tokens: int = 0
+    """What all attempts used together, as far as answers told it."""
     faults: list[tuple[str, FaultKind]] = field(default_factory=list)
     """What was tried or passed over, in order."""
 

@@ -46,6 +46,9 @@ class Metrics:
             "penstock_gateway_requests", "Requests by their answer.", ["route", "rule", "backend", "status"]
         )
         self.attempts = self._counter("penstock_gateway_attempts", "Attempts by outcome.", ["backend", "outcome"])
+        self.limited = self._counter(
+            "penstock_gateway_limited", "Requests refused by a limit of their consumer.", ["consumer", "limit"]
+        )
         self.first_byte = self._histogram(
             "penstock_gateway_first_byte_seconds", "From the request to the first byte of the answer.", ["route"]
         )

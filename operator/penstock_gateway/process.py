@@ -10,7 +10,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from random import Random, SystemRandom
 import aiohttp
 import uvicorn
 
+from penstock_gateway.allowances import Allowances
 from penstock_gateway.asgi import Application
 from penstock_gateway.attempts import Attempts
 from penstock_gateway.credentials import Credentials
@@ -34,6 +35,7 @@ from penstock_gateway.replica import Replica, State
 from penstock_gateway.server import Server
 from penstock_gateway.spool import Spool
 from penstock_gateway.upstream import Upstream
+from penstock_policy.decision import Index
 
 __all__ = ["Parts", "Settings", "assemble", "listener", "run_gateway"]
 
@@ -113,14 +115,22 @@ def assemble(
 ) -> Parts:
     """Everything but the sockets."""
     metrics, replica, random = Metrics(), Replica(), Random(SystemRandom().random())  # noqa: S311 # draws, no secrets
-    pods = Pods(random=random, now=time.monotonic)
-    live = LiveTable(settings.gateway, settings.table_file, metrics, follow=pods.apply)
+    pods, allowances = Pods(random=random, now=time.monotonic), Allowances()
+    live = LiveTable(settings.gateway, settings.table_file, metrics, follow=_followers(pods, allowances))
     credentials = Credentials(settings.credentials_dir)
     spool = Spool(settings.spool_dir, metrics)
     attempts = Attempts(pods, forwarder, translator, credentials, metrics, spool, time.monotonic)
-    edge = Edge(live, attempts, metrics, replica, random, time.monotonic, numbering(), downstream)
+    edge = Edge(live, attempts, allowances, metrics, replica, random, time.monotonic, numbering(), downstream)
     internal = Internal(metrics, lambda: _missing(live, replica), downstream)
     return Parts(edge, internal, replica, live, pods, credentials, metrics, spool)
+
+
+def _followers(pods: Pods, allowances: Allowances) -> Callable[[Index], None]:
+    def follow(index: Index) -> None:
+        pods.apply(index)
+        allowances.apply(index)
+
+    return follow
 
 
 def _missing(live: LiveTable, replica: Replica) -> list[str]:

@@ -65,7 +65,7 @@ class Puller:
     async def tell(self) -> bool:
         """Acknowledge now; whether the server took it."""
         try:
-            await self.server.acknowledge(self.report())
+            self.replica.sharing = await self.server.acknowledge(self.report()) or self.replica.sharing
         except ServerAway as error:
             self.metrics.server_errors.labels("acknowledge").inc()
             _log.debug("acknowledging: %s", error)

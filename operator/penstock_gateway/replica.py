@@ -16,7 +16,8 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Replica:
-    """Its state, and how many requests it is busy with."""
+    """Its state, how many requests it is busy with, and how many live replicas share the load, itself included."""
 
     state: State = State.SERVING
     in_flight: int = 0
+    sharing: int = 1

@@ -44,14 +44,15 @@ class Server:
             raise ServerAway(message)
         return body
 
-    async def acknowledge(self, report: Mapping[str, Any]) -> None:
-        """Say which table and credentials this replica has."""
+    async def acknowledge(self, report: Mapping[str, Any]) -> int | None:
+        """Say which table and credentials this replica has; how many replicas are live, if the server says it."""
         address = f"{self.url.rstrip('/')}/v1/gateways/{self.gateway}/replicas/{self.pod_uid}"
         headers = {"Content-Type": "application/json"}
-        status, _ = await self._call("PUT", address, _CALL_SECONDS, data=orjson.dumps(report), headers=headers)
+        status, body = await self._call("PUT", address, _CALL_SECONDS, data=orjson.dumps(report), headers=headers)
         if status not in range(200, 300):
             message = f"the server answers an acknowledgement with {status}"
             raise ServerAway(message)
+        return _replicas(body)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -86,6 +87,16 @@ class Server:
             self._token = self.token_file.read_text().strip() if self.token_file else ""
         except OSError:
             self._token = self._token or ""
+
+
+def _replicas(answer: bytes) -> int | None:
+    """None also of an answer that is no JSON: an older server's has no such field."""
+    try:
+        content = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return None
+    count = content.get("replicas") if isinstance(content, dict) else None
+    return count if isinstance(count, int) and count > 0 else None
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:

@@ -18,12 +18,16 @@ __all__ = ["TableServer", "table_server"]
 
 @dataclass
 class TableServer:
-    """What it publishes, what it heard. `fails` is a status that every call gets; `token` the only one it takes."""
+    """What it publishes, what it heard. `fails` is a status that every call gets; `token` the only one it takes.
+
+    `replicas` is how many it says are live; 0: it says nothing of them.
+    """
 
     url: str = ""
     document: bytes = b""
     fails: int = 0
     token: str = ""
+    replicas: int = 0
     polls: int = 0
     reports: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -64,7 +68,7 @@ class TableServer:
         async with self.changed:
             self.reports.append(report)
             self.changed.notify_all()
-        return web.Response(status=204)
+        return web.json_response({"replicas": self.replicas}) if self.replicas else web.Response(status=204)
 
     def _hash(self) -> str:
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from builders.edges import edge
 from builders.tables import backend, consumer, table
-from builders.upstreams import answers, streams, upstream
+from builders.upstreams import answers, says, streams, upstream
 from penstock_gateway.asgi import Receive, Scope, Send, respond
 from penstock_policy.table import Route, Rule, Share
 
@@ -241,3 +241,41 @@ async def test_a_floor_cannot_be_lowered(tmp_path: Path) -> None:
         response = await stage.ask(headers={"x-penstock-sensitivity": "public"})
         assert response.headers["x-penstock-backend"] == "b"
     assert open_one.asked == 0
+
+
+@pytest.mark.parametrize(("path", "kind"), [("chat/completions", "requests"), ("messages", "tokens")])
+async def test_a_limit_is_told_in_the_clients_dialect(tmp_path: Path, path: str, kind: str) -> None:
+    limited = consumer(**{f"{kind}_per_minute": 1})
+    async with upstream(answers()) as one:
+        plan = table(backend("a", one.url), backend("b", one.url, protocol="Anthropic"), consumers=(limited,))
+        async with edge(tmp_path, plan) as stage:
+            assert (await stage.ask(f"/v1/{path}")).status == 200
+            refused = await stage.ask(f"/v1/{path}")
+            error = (await refused.json())["error"]
+            assert (refused.status, error["type"], error["code"]) == (429, "rate_limit_error", "rate_limit_exceeded")
+            assert error["message"].startswith(f"limits.{kind}PerMinute of the Consumer ai/tester is 1, and used up")
+            assert 1 <= int(refused.headers["retry-after"]) <= 3600
+            assert refused.headers["x-penstock-why"] == f"{kind}PerMinute"
+            assert (refused.headers["x-penstock-route"], refused.headers["x-penstock-rule"]) == ("ai/chat", "all")
+            told = {"consumer": "ai/tester", "limit": f"{kind}PerMinute"}
+            assert stage.value("penstock_gateway_limited_total", **told) == 1
+    assert one.asked == 1
+
+
+async def test_a_replica_grants_its_share_of_a_limit(tmp_path: Path) -> None:
+    async with (
+        upstream(answers()) as one,
+        edge(tmp_path, table(backend("a", one.url), consumers=(consumer(requests_per_minute=6),))) as stage,
+    ):
+        stage.parts.replica.sharing = 3
+        assert [(await stage.ask()).status for _ in range(3)] == [200, 200, 429]
+
+
+async def test_what_was_not_answered_takes_no_tokens(tmp_path: Path) -> None:
+    """An answer takes what it tells (150 here), one that tells nothing the estimate, a failure nothing."""
+    quiet = says(200, {"choices": []})
+    async with (
+        upstream(says(500), says(400), quiet, answers(), answers()) as one,
+        edge(tmp_path, table(backend("a", one.url), consumers=(consumer(tokens_per_minute=160),))) as stage,
+    ):
+        assert [(await stage.ask()).status for _ in range(5)] == [503, 400, 200, 200, 429]

@@ -120,6 +120,20 @@ async def test_many_that_leave_are_told_together(tmp_path: Path) -> None:
         assert len(plane.reports) - before <= 3
 
 
+async def test_how_many_share_the_load_is_kept_until_another_number_comes(tmp_path: Path) -> None:
+    async with table_server() as plane, pulling(plane, tmp_path) as puller:
+        await plane.heard(generation=0)
+        assert puller.replica.sharing == 1
+        plane.replicas = 3
+        assert await puller.tell()
+        assert puller.replica.sharing == 3
+        plane.replicas = 0
+        assert await puller.tell()
+        plane.fails = 503
+        assert not await puller.tell()
+        assert puller.replica.sharing == 3
+
+
 async def test_with_the_server_away_the_last_table_decides(tmp_path: Path) -> None:
     async with table_server() as plane, pulling(plane, tmp_path) as puller:
         await plane.publish(ONE)

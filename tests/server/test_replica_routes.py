@@ -24,11 +24,16 @@ async def test_what_a_replica_says_is_what_is_read(still_server: Caller, clock: 
     """With since when it has its table, and when it was heard of."""
     server = still_server
     token = await server.token()
-    assert (await server.report(token, report(1))).json() == {"generation": 0, "hash": "", "seconds": 15.0}
+    assert (await server.report(token, report(1))).json() == {
+        "generation": 0,
+        "hash": "",
+        "seconds": 15.0,
+        "replicas": 1,
+    }
     await server.publish(2)
     await clock.advance(5)
     answer = await server.report(token, report(1, inFlight={"a": 0, "b": 3}))
-    assert answer.json() == {"generation": 2, "hash": hash_of(2), "seconds": 15.0}
+    assert answer.json() == {"generation": 2, "hash": hash_of(2), "seconds": 15.0, "replicas": 1}
     assert (await server.replicas()).json()["replicas"] == [
         {
             **report(1, inFlight={"a": 0, "b": 3}),
@@ -61,6 +66,21 @@ async def test_a_clock_that_was_set_back_keeps_nobody_alive(tmp_path: Path) -> N
         await server.report(await server.token(), report())
         clock._elapsed -= 3600
         assert (await server.replicas()).json()["replicas"] == []
+
+
+async def test_a_replica_is_told_how_many_are_live(still_server: Caller, clock: FakeClock) -> None:
+    """Those of its own gateway, without the silent and the gone."""
+    server, token = still_server, await still_server.token()
+
+    async def told(uid: str, **more: Any) -> int:
+        return int((await server.report(token, report(**more), uid=uid)).json()["replicas"])
+
+    assert [await told(f"uid-{number}") for number in range(3)] == [1, 2, 3]
+    await clock.advance(10)
+    assert await told("uid-1") == 3
+    await clock.advance(10)
+    assert await told("uid-1") == 1
+    assert [await told("uid-2"), await told("uid-2", state="Gone"), await told("uid-1")] == [2, 1, 1]
 
 
 async def test_one_that_goes_is_off_the_list_at_once(server: Caller) -> None:

@@ -32,6 +32,7 @@ class Acknowledged(BaseModel):
     generation: int = Field(description="Of the published table; 0 where there is none.")
     hash: str
     seconds: float = Field(description="A replica that is silent for longer is not live.")
+    replicas: int = Field(description="How many are live; each grants its share of the consumers' limits.")
 
 
 class Replica(Report):
@@ -64,10 +65,15 @@ async def report(
     """Say which table and credentials a replica works by; `Gone` takes it off the list."""
     parts = parts_of(request)
     said = parsed(Report, await body_of(request, LARGEST_BODY, cure="report fewer backends"))
-    head, changed = await parts.replicas.report(gateway, pod_uid, said)
-    if changed:
+    heard = await parts.replicas.report(gateway, pod_uid, said)
+    if heard.changed:
         parts.replicas_changed(gateway)
-    return Acknowledged(generation=head.generation if head.hash else 0, hash=head.hash, seconds=parts.replicas.seconds)
+    return Acknowledged(
+        generation=heard.head.generation if heard.head.hash else 0,
+        hash=heard.head.hash,
+        seconds=parts.replicas.seconds,
+        replicas=heard.live,
+    )
 
 
 @router.get(

@@ -19,7 +19,7 @@ from penstock.server.schema import replicas as rows_
 from penstock.server.tables import LockedGateway, announce, lock_gateway
 from penstock.workqueue.clock import Clock
 
-__all__ = ["LiveReplica", "Replicas", "Report", "State", "digest_of"]
+__all__ = ["Heard", "LiveReplica", "Replicas", "Report", "State", "digest_of"]
 
 _MOST_REPLICAS = 1000
 _MOST_LEAVING = 4096
@@ -64,6 +64,15 @@ class LiveReplica:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """After a report: what is published, whether the report says anything new, and how many replicas are live."""
+
+    head: Head
+    changed: bool
+    live: int
+
+
+@dataclass(frozen=True, slots=True)
 class Replicas:
     """All gateways' replicas; one that was not heard of for `seconds` is not live."""
 
@@ -71,8 +80,8 @@ class Replicas:
     clock: Clock
     seconds: float = 15.0
 
-    async def report(self, gateway: GatewayName, pod_uid: str, report: Report) -> tuple[Head, bool]:
-        """What is published for it, and whether the report says anything new; Problem (409) beyond 1,000 replicas."""
+    async def report(self, gateway: GatewayName, pod_uid: str, report: Report) -> Heard:
+        """Take what a replica says; Problem (409) beyond 1,000 replicas."""
         said = report.model_dump_json(by_alias=True)
         async with self.database.writing() as connection:
             locked = await lock_gateway(connection, gateway)
@@ -87,7 +96,10 @@ class Replicas:
                 await self._update(connection, locked, former, report, said)
             if changed:
                 await _bump(connection, locked)
-        return locked.head, changed
+            live = await connection.scalar(
+                select(func.count()).where(rows_.c.gateway_id == locked.id, self._is_fresh())
+            )
+        return Heard(locked.head, changed, live or 0)
 
     async def live(self, gateway: GatewayName) -> tuple[LiveReplica, ...]:
         """By pod uid."""
@@ -104,14 +116,16 @@ class Replicas:
 
     async def census(self) -> dict[GatewayName, int]:
         """How many are live, by gateway."""
-        now = self.clock.now().timestamp()
         joined = gateways.join(rows_, gateways.c.id == rows_.c.gateway_id)
         named = (gateways.c.namespace, gateways.c.name)
         query = select(*named, func.count().label("live")).select_from(joined)
-        fresh = rows_.c.seen_at.between(now - self.seconds, now + self.seconds)
         async with self.database.reading() as connection:
-            rows = await connection.execute(query.where(fresh).group_by(*named))
+            rows = await connection.execute(query.where(self._is_fresh()).group_by(*named))
         return {GatewayName(row.namespace, row.name): row.live for row in rows}
+
+    def _is_fresh(self) -> ColumnElement[bool]:
+        now = self.clock.now().timestamp()
+        return rows_.c.seen_at.between(now - self.seconds, now + self.seconds)
 
     def _is_live(self, seen_at: float) -> bool:
         # Also not when it was seen in the future: the clock was set back, and it would live for ever.
