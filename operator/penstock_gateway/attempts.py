@@ -1,8 +1,9 @@
 """The attempts of a request: over the decision's hops and nothing else, pod by pod, until one answers."""
 
 import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock_gateway.credentials import Credentials
@@ -20,10 +21,19 @@ __all__ = ["Attempts"]
 
 _FIRST_BYTE_SECONDS = 120.0
 _GAP_SECONDS = 60.0
+_SHARE_OF_TIME = 0.6
 
 # A client can provoke a 404 and is the cause of many a 429: they do not open a circuit for everybody else.
 _HARMLESS = frozenset({FaultKind.RATE_LIMITED, FaultKind.NOT_FOUND, FaultKind.TOO_LARGE})
-_NOT_AGAIN = frozenset({FaultKind.RATE_LIMITED, FaultKind.NOT_FOUND, FaultKind.UNAUTHORIZED, FaultKind.UNEXPECTED})
+_NOT_AGAIN = frozenset(
+    {
+        FaultKind.RATE_LIMITED,
+        FaultKind.NOT_FOUND,
+        FaultKind.UNAUTHORIZED,
+        FaultKind.UNEXPECTED,
+        FaultKind.ATTEMPT_TIMEOUT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +59,30 @@ class Attempts:
 
     async def answer(self, exchange: Exchange) -> str:
         """The name of the backend that answered."""
-        for backend in exchange.decision.hops:
-            if await self._answered_by(exchange, backend):
+        hops = exchange.decision.hops
+        for number, backend in enumerate(hops, 1):
+            if await self._answered_by(exchange, backend, hops[number:]):
                 return backend.name
         told = "; ".join(f"{name}: {kind}" for name, kind in exchange.faults)
         raise Refused(503, "no_backend_answered", f"No backend of {exchange.decision.route.name} answered: {told}")
 
-    async def _answered_by(self, exchange: Exchange, backend: Backend) -> bool:
+    async def _answered_by(self, exchange: Exchange, backend: Backend, later: Sequence[Backend]) -> bool:
         upstream, credential = self._upstream(exchange, backend), self._credential(backend)
         if upstream is None or credential is None:
             kind = FaultKind.NO_TRANSLATOR if upstream is None else FaultKind.NO_CREDENTIAL
             exchange.faults.append((backend.name, kind))
             return False
         tried = set[Pod]()
-        for number in range(max(1, exchange.decision.rule.limits.attempts)):
+        for left in range(max(1, exchange.decision.rule.limits.attempts) - 1, -1, -1):
             place = self._next_place(exchange, backend, tried)
             if isinstance(place, FaultKind):
-                if number == 0:
+                if not tried:
                     exchange.faults.append((backend.name, place))
                 return False
             tried.add(place.pod)
             call = Call(exchange.asked, exchange.dialect, place.backend, place.pod, credential, exchange.headers)
-            if await self._try(exchange, place.standing, call, upstream):
+            others = (left > 0 and self.pods.permits(place.standing, tried)) or self._any_serves(exchange, later)
+            if await self._try(exchange, place.standing, call, upstream, _limits(exchange, self.now(), others=others)):
                 return True
         return False
 
@@ -89,6 +101,19 @@ class Attempts:
     def _credential(self, backend: Backend) -> str | None:
         return self.credentials.of(backend.credential) if backend.credential else ""
 
+    def _any_serves(self, exchange: Exchange, backends: Sequence[Backend]) -> bool:
+        """Whether one of them could be asked at this moment."""
+        for backend in backends:
+            current = self.pods.now_of(backend)
+            if (
+                current is not None
+                and self._upstream(exchange, backend) is not None
+                and self._credential(backend) is not None
+                and self.pods.permits(self.pods.of(current), ())
+            ):
+                return True
+        return False
+
     def _next_pod(self, exchange: Exchange, standing: Standing, tried: set[Pod]) -> Pod | None:
         """One that was not tried; else one again, where the same pod may do better a moment later."""
         pod = self.pods.choose(standing, exchange.session, tried)
@@ -96,11 +121,13 @@ class Attempts:
             return pod
         return self.pods.choose(standing, exchange.session, ())
 
-    async def _try(self, exchange: Exchange, standing: Standing, call: Call, upstream: Upstream) -> bool:
+    async def _try(
+        self, exchange: Exchange, standing: Standing, call: Call, upstream: Upstream, limits: Limits
+    ) -> bool:
         """False where another attempt may follow."""
         exchange.attempts += 1
         record = _record(exchange, call)
-        trial = Trial(exchange, call, upstream, _limits(exchange), record, self.now)
+        trial = Trial(exchange, call, upstream, limits, record, self.now)
         standing.took(call.pod)
         try:
             await trial.run()
@@ -157,9 +184,11 @@ def _spare(standing: Standing, pod: Pod) -> None:
     pod.breaker.spared()
 
 
-def _limits(exchange: Exchange) -> Limits:
+def _limits(exchange: Exchange, now: float, *, others: bool) -> Limits:
+    """Where others may answer, one that hangs leaves them a part of the time that is left; the last one has it all."""
     stated = exchange.decision.rule.limits.first_token_seconds
-    return Limits(_FIRST_BYTE_SECONDS if stated is None else stated, _GAP_SECONDS)
+    attempt = (exchange.deadline - now) * _SHARE_OF_TIME if others else math.inf
+    return Limits(_FIRST_BYTE_SECONDS if stated is None else stated, _GAP_SECONDS, attempt)
 
 
 def _record(exchange: Exchange, call: Call) -> Record:

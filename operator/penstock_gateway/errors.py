@@ -54,6 +54,7 @@ class FaultKind(StrEnum):
     RESET = "ConnectionReset"
     FIRST_BYTE_TIMEOUT = "FirstByteTimeout"
     GAP_TIMEOUT = "GapTimeout"
+    ATTEMPT_TIMEOUT = "AttemptTimeout"
     TOTAL_TIMEOUT = "TotalTimeout"
     TOO_LARGE = "AnswerTooLarge"
     RATE_LIMITED = "RateLimited"

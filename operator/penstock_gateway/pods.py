@@ -137,6 +137,13 @@ class Pods:
             return _of_session(free, session, least)
         return self._random.choice([pod for pod in free if pod.in_flight == least])
 
+    def permits(self, standing: Standing, tried: Collection[Pod]) -> bool:
+        """Whether one of its other pods could be chosen."""
+        now = self._now()
+        return standing.breaker.permits(now) and any(
+            pod not in tried and pod.breaker.permits(now) for pod in standing.pods.values()
+        )
+
     def in_flight(self) -> dict[str, int]:
         """Attempts under way by backend, also by those that the table no longer has."""
         return {name: standing.in_flight for name, standing in self._standings.items() if standing.in_flight}

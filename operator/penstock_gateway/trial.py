@@ -36,10 +36,14 @@ _CLIENT = range(400, 500)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: until the first byte of a stream (or of an embedding), between its pieces."""
+    """Seconds: until the first byte of a stream (or of an embedding), between its pieces, until the client is answered.
+
+    The last is there so that an upstream that hangs leaves time to another one; infinite where there is none.
+    """
 
     first_byte: float
     gap: float
+    attempt: float
 
 
 @dataclass(slots=True)
@@ -81,13 +85,14 @@ class Trial:
             reply.close()
 
     def _allow(self, timer: asyncio.Timeout, seconds: float | None, expected: FaultKind) -> None:
-        """Wait so long, and never longer than the request may take."""
+        """Wait so long, and never longer than the request or, until the client has an answer, the attempt may take."""
         now = self.now()
-        left = self.exchange.deadline - now
+        left, self._expected = self.exchange.deadline - now, FaultKind.TOTAL_TIMEOUT
+        mine = self._began + self.limits.attempt - now
+        if mine < left and not self.exchange.begun:
+            left, self._expected = mine, FaultKind.ATTEMPT_TIMEOUT
         if seconds is not None and seconds < left:
             left, self._expected = seconds, expected
-        else:
-            self._expected = FaultKind.TOTAL_TIMEOUT
         timer.reschedule(asyncio.get_running_loop().time() + left)
 
     async def _whole(self, reply: Reply, timer: asyncio.Timeout) -> None:

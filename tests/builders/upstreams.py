@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-__all__ = ["Upstream", "answers", "cuts", "hangs", "nowhere", "resets", "says", "streams", "upstream"]
+__all__ = ["Upstream", "answers", "cuts", "hangs", "nowhere", "resets", "says", "streams", "trickles", "upstream"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -98,6 +98,19 @@ def hangs() -> Handler:
     async def handle(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(_LONG)
         return web.Response()
+
+    return handle
+
+
+def trickles() -> Handler:
+    """The beginning of a whole answer, and no end for a minute."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b" ")
+        await asyncio.sleep(_LONG)
+        return response
 
     return handle
 

@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from builders.edges import Stage, edge
 from builders.tables import backend, table
-from builders.upstreams import Handler, answers, cuts, hangs, nowhere, resets, says, streams, upstream
+from builders.upstreams import Handler, answers, cuts, hangs, nowhere, resets, says, streams, trickles, upstream
 from penstock_policy.table import Limits, Rule, Share
 from penstock_policy.wire import encode
 
@@ -126,14 +127,65 @@ async def test_the_first_byte_of_a_whole_answer_may_take_as_long_as_the_request(
 async def test_the_requests_time_bounds_all_attempts(tmp_path: Path) -> None:
     async with (
         upstream(hangs()) as slow,
-        upstream(answers()) as other,
+        upstream(hangs()) as other,
         edge(
             tmp_path, table(backend("a", slow.url), backend("b", other.url), limits=limits(request_seconds=0.2))
         ) as stage,
     ):
         response = await stage.ask()
-        assert (response.status, (await response.json())["error"]["code"]) == (504, "request_timeout")
-    assert other.asked == 0
+        error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (504, "request_timeout")
+        assert error["message"] == "The request's time is over: a: AttemptTimeout; b: TotalTimeout"
+
+
+@pytest.mark.parametrize("never", [hangs(), trickles()], ids=["no head", "no end"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("chat/completions", {}), ("chat/completions", {"stream": True}), ("embeddings", {})],
+    ids=["whole", "stream", "embeddings"],
+)
+async def test_who_hangs_leaves_time_for_another(
+    tmp_path: Path, never: Handler, path: str, body: dict[str, bool]
+) -> None:
+    """Within the time of the request, whatever `first_token_seconds` says, and once only."""
+    async with upstream(never) as slow, upstream(answers()) as good:
+        plan = table(backend("a", slow.url), backend("b", good.url), limits=limits(attempts=2, request_seconds=1))
+        async with edge(tmp_path, plan) as stage:
+            response = await stage.ask(f"/v1/{path}", body=body)
+            assert (response.status, response.headers["x-penstock-why"]) == (200, "after a AttemptTimeout")
+    assert slow.asked == 1
+
+
+async def test_pods_that_hang_leave_time_for_another_pod(tmp_path: Path) -> None:
+    async with upstream(hangs()) as slow, upstream(hangs()) as late, upstream(answers()) as good:
+        plan = table(
+            backend("a", slow.url, late.url), backend("b", good.url), limits=limits(attempts=3, request_seconds=2)
+        )
+        async with edge(tmp_path, plan) as stage:
+            response = await stage.ask()
+            assert response.headers["x-penstock-why"] == "after a AttemptTimeout, a AttemptTimeout"
+    assert (slow.asked, late.asked) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"credential": "missing"},
+        {"protocol": "mistral"},
+        {"endpoints": ()},
+        None,
+    ],
+    ids=lambda value: ", ".join(value) if value else "nobody",
+)
+async def test_where_nobody_else_can_answer_all_the_time_is_the_firsts(
+    tmp_path: Path, other: dict[str, Any] | None
+) -> None:
+    async with upstream(streams(wait=0.8)) as slow:
+        backends = [backend("a", slow.url)]
+        if other is not None:
+            backends.append(replace(backend("b", slow.url), **other))
+        async with edge(tmp_path, table(*backends, limits=limits(attempts=2, request_seconds=1.2))) as stage:
+            assert (await stage.ask()).headers["x-penstock-why"] == "first choice"
 
 
 async def test_a_stream_that_breaks_ends_with_an_error(tmp_path: Path) -> None:
