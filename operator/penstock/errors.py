@@ -4,11 +4,12 @@ PenstockError
   + Refused               input that is not acted on; carries the refusals that teach
   + ClusterError          the API server's answers (cluster/errors.py has the leaves)
   + HubError              the model hub's answers (hub/errors.py has the leaves)
+  + ServerError           the control-plane server's answers (server_client/errors.py has the leaves)
 
 Nothing else is raised on purpose. Each leaf lives beside the code that raises it.
 """
 
-__all__ = ["ClusterError", "HubError", "PenstockError"]
+__all__ = ["ClusterError", "HubError", "PenstockError", "ServerError"]
 
 
 class PenstockError(Exception):
@@ -21,3 +22,7 @@ class ClusterError(PenstockError):
 
 class HubError(PenstockError):
     """The model hub or its mirror answered otherwise than hoped, or not at all."""
+
+
+class ServerError(PenstockError):
+    """The control-plane server answered otherwise than hoped, or not at all."""
