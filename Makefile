@@ -33,7 +33,7 @@ $(EDGE)/.installed: requirements/gateway.txt
 	@touch $@
 	@echo "==> ready"
 
-demo: $(STAMP) ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
+demo: $(STAMP) gateway ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
 	@$(BIN)/penstock demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(STAMP) ## Unit, integration and contract tests, under 5 minutes, on two cores

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.catalogue.accelerators import by_name, detect
-from penstock.simulation.nodes import NODE_KINDS, gpu_nodes, sample_fleet
+from penstock.simulation.nodes import NODE_KINDS, gpu_nodes, plain_nodes, sample_fleet
 
 
 @pytest.mark.parametrize("kind", NODE_KINDS)
@@ -35,3 +35,11 @@ def test_names_and_addresses_are_unlike() -> None:
     names = {node["metadata"]["name"] for node in nodes}
     addresses = {node["status"]["addresses"][1]["address"] for node in nodes}
     assert len(names) == len(addresses) == 5
+
+
+def test_plain_nodes_take_any_pod_and_have_no_gpu() -> None:
+    first, second = plain_nodes(2)
+    assert (first["metadata"]["name"], second["metadata"]["name"]) == ("plain-0", "plain-1")
+    assert "taints" not in first["spec"]
+    assert not any("gpu" in resource for resource in first["status"]["allocatable"])
+    assert detect(first["metadata"]["labels"]).accelerator is None

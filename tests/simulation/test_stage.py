@@ -76,8 +76,7 @@ async def test_an_operator_that_died_fails_a_claim_at_once(stage: Stage, tmp_pat
     """Without waiting until the claim's time is over, and with its last words."""
     (tmp_path / "kubeconfig").write_text("no kubeconfig at all: [")
     async with stage.operator:
-        assert stage.operator._process is not None
-        await stage.operator._process.wait()
+        await stage.operator.ended()
         with pytest.raises(ClaimFailed, match="the operator exited with 1"):
             await stage.check("it works", lambda: "")
 

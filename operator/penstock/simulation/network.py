@@ -1,7 +1,7 @@
 """Addresses of pods and Services on the loopback interface: where a simulated address really listens.
 
-Linux binds every address of 127/8 without rights, so each pod has one of its own. Elsewhere, and where an address is
-taken, another port of 127.0.0.1 stands behind it; the book knows which.
+Linux binds every address of 127/8 without rights, so each pod has one of its own; where a port of it is taken, another
+one stands behind it. Elsewhere it is a port of 127.0.0.1. The book knows which.
 """
 
 import errno
@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass, field
 from random import Random
 
-__all__ = ["AddressBook", "Place"]
+__all__ = ["AddressBook", "Place", "can_bind", "free_port"]
 
 _PODS = ipaddress.IPv4Network("127.16.0.0/12")
 _LOOPBACK = "127.0.0.1"
@@ -52,9 +52,9 @@ class AddressBook:
             return self._elsewhere[place]
         if can_bind(address, port):
             return place
-        with socket.socket() as probe:
-            probe.bind((_LOOPBACK, 0))
-            self._elsewhere[place] = (_LOOPBACK, probe.getsockname()[1])
+        # One process has one address: where only a port is taken, another of the same address stands behind it.
+        host = address if can_bind(address, 0) else _LOOPBACK
+        self._elsewhere[place] = (host, free_port(host))
         return self._elsewhere[place]
 
     def find(self, address: str, port: int) -> Place:
@@ -64,6 +64,13 @@ class AddressBook:
     def forget(self, address: str, port: int) -> None:
         """Nobody listens there any more."""
         self._elsewhere.pop((address, port), None)
+
+
+def free_port(address: str) -> int:
+    """A port that nobody has at that address now."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
 
 
 def can_bind(address: str, port: int) -> bool:

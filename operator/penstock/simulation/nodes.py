@@ -1,4 +1,4 @@
-"""Simulated GPU nodes, with the labels that NVIDIA's and AMD's labellers write and what the device plug-ins report."""
+"""Simulated nodes: GPUs with the labels that NVIDIA's and AMD's labellers write, and plain ones for gateways."""
 
 import ipaddress
 import zlib
@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.catalogue.accelerators import Accelerator, Vendor, by_name
 
-__all__ = ["NODE_KINDS", "NodeKind", "gpu_nodes", "sample_fleet"]
+__all__ = ["NODE_KINDS", "NodeKind", "gpu_nodes", "plain_nodes", "sample_fleet"]
 
 Object = dict[str, Any]
 
@@ -84,7 +84,7 @@ NODE_KINDS: Mapping[str, NodeKind] = MappingProxyType(
 def gpu_nodes(kind: str, count: int, *, gpus: int | None = None, prefix: str | None = None) -> list[Object]:
     """So many nodes of one kind of `NODE_KINDS`, named PREFIX-0, PREFIX-1 and so on."""
     machine = NODE_KINDS[kind]
-    return [_node(f"{prefix or kind}-{index}", machine, gpus or machine.gpus) for index in range(count)]
+    return [_gpu_node(f"{prefix or kind}-{index}", machine, gpus or machine.gpus) for index in range(count)]
 
 
 def sample_fleet(counts: Mapping[str, int]) -> list[Object]:
@@ -92,28 +92,34 @@ def sample_fleet(counts: Mapping[str, int]) -> list[Object]:
     return [node for kind, count in counts.items() for node in gpu_nodes(kind, count)]
 
 
-def _node(name: str, kind: NodeKind, gpus: int) -> Object:
-    accelerator = by_name(kind.accelerator)
+def plain_nodes(count: int, *, prefix: str = "plain") -> list[Object]:
+    """So many nodes without GPUs and without taints, named PREFIX-0, PREFIX-1 and so on."""
+    capacity = {"cpu": "16", "ephemeral-storage": "500Gi", "memory": "64Gi", "pods": "110"}
+    return [_node(f"{prefix}-{index}", labels={}, capacity=capacity, taints=[]) for index in range(count)]
+
+
+def _gpu_node(name: str, kind: NodeKind, gpus: int) -> Object:
+    resource = by_name(kind.accelerator).resource
+    capacity = {"cpu": kind.cpu, "ephemeral-storage": "7Ti", "memory": kind.memory, "pods": "110", resource: str(gpus)}
+    labels = {**kind.labels, **_count(by_name(kind.accelerator), gpus)}
+    taint = {"key": resource, "value": "present", "effect": "NoSchedule"}
+    return _node(name, labels=labels, capacity=capacity, taints=[taint])
+
+
+def _node(name: str, *, labels: Mapping[str, str], capacity: Mapping[str, str], taints: list[Object]) -> Object:
     well_known = {"kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-    capacity = {
-        "cpu": kind.cpu,
-        "ephemeral-storage": "7Ti",
-        "memory": kind.memory,
-        "pods": "110",
-        accelerator.resource: str(gpus),
-    }
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": {**well_known, **kind.labels, **_count(accelerator, gpus)}},
-        "spec": {"taints": [{"key": accelerator.resource, "value": "present", "effect": "NoSchedule"}]},
+        "metadata": {"name": name, "labels": {**well_known, **labels}},
+        "spec": {"taints": taints} if taints else {},
         "status": {
             "addresses": [
                 {"type": "Hostname", "address": name},
                 {"type": "InternalIP", "address": _address(name)},
             ],
             "allocatable": dict(capacity),
-            "capacity": capacity,
+            "capacity": dict(capacity),
             "nodeInfo": {"architecture": "amd64", "kubeletVersion": "v1.36.0", "operatingSystem": "linux"},
         },
     }

@@ -1,4 +1,4 @@
-"""The container runtime of the simulated cluster: engines' commands run one, others wait to be ended."""
+"""The container runtime of the simulated cluster: engines are simulated, gateways are processes, others only wait."""
 
 import asyncio
 import re
@@ -14,9 +14,13 @@ from penstock.catalogue.engines import DEFAULT_VERSIONS
 from penstock.cluster.fake.player.runtime import Container, PullFailed, Sandbox
 from penstock.cluster.fake.server import FakeAPIServer
 from penstock.simulation.command_line import EngineSettings, UsageError, engine_of, parse
-from penstock.simulation.engine import EXIT_KILLED, EXIT_USAGE, EngineSeat, SimulatedEngine
+from penstock.simulation.engine import EXIT_USAGE, EngineSeat, SimulatedEngine
+from penstock.simulation.http_probe import http_probe
+from penstock.simulation.idle_container import IdleContainer
 from penstock.simulation.loading import Machine, kv_tokens_of, timing_of
 from penstock.simulation.network import AddressBook
+from penstock.simulation.pod_process import ProcessPods
+from penstock.simulation.pod_words import runs_gateway
 from penstock.workqueue.clock import Clock
 
 __all__ = ["EngineRuntime"]
@@ -26,7 +30,6 @@ Object = dict[str, Any]
 _GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 _RELEASE = re.compile(r"v?([0-9]+(?:\.[0-9]+)+)")
 _ANY_PORT = 8000
-_OK_BELOW = 400
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class EngineRuntime:
     pull_seconds: float = 2.0
     initialise_seconds: float = 10.0
     engines: dict[tuple[str, str], SimulatedEngine] = field(default_factory=dict)
+    gateways: ProcessPods | None = None
 
     async def pull(self, image: str) -> None:
         """As long as a warm registry takes."""
@@ -55,8 +59,14 @@ class EngineRuntime:
         del pod, container
         await self.clock.sleep(self.initialise_seconds)
 
+    def clock_of(self, pod: Object) -> Clock:
+        """Processes live in the machine's time, so that their probes and their grace are not over too soon."""
+        return self.gateways.clock if self.gateways is not None and runs_gateway(pod) else self.clock
+
     async def sandbox(self, pod: Object) -> Sandbox:
         """An address of its own."""
+        if self.gateways is not None and runs_gateway(pod):
+            return self.gateways.sandbox(pod)
         return _PodSandbox(self, pod, self.book.new_pod(_port(pod)))
 
     def machine(self, pod: Object) -> Machine | None:
@@ -81,11 +91,11 @@ class _PodSandbox:
         try:
             engine, _ = engine_of(words)
         except UsageError:
-            return _Idle()
+            return IdleContainer()
         try:
             settings = parse(words, version=_version(container["image"], engine))
         except UsageError as problem:
-            return _Idle(status=EXIT_USAGE, message=f"{engine}: error: {problem}")
+            return IdleContainer(status=EXIT_USAGE, message=f"{engine}: error: {problem}")
         return self._engine(settings)
 
     async def close(self) -> None:
@@ -98,10 +108,10 @@ class _PodSandbox:
         runtime = self.runtime
         machine = runtime.machine(self.pod)
         if machine is None:
-            return _Idle(status=1, message="RuntimeError: no GPU was found")
+            return IdleContainer(status=1, message="RuntimeError: no GPU was found")
         if machine.gpus < settings.tensor_parallel:
             message = f"ValueError: {settings.tensor_parallel} GPUs are wanted, the pod has {machine.gpus}"
-            return _Idle(status=1, message=message)
+            return IdleContainer(status=1, message=message)
         host, port = runtime.book.listen_at(self.address, settings.port)
         engine = SimulatedEngine(
             settings,
@@ -137,15 +147,7 @@ class _EngineContainer:
 
     async def probe(self, path: str, port: int, within: float) -> bool:
         """A real HTTP GET."""
-        host, real_port = self._runtime.book.find(self._address, port)
-        try:
-            async with (
-                asyncio.timeout(within),
-                self._runtime.session.get(f"http://{host}:{real_port}{path}") as response,
-            ):
-                return response.status < _OK_BELOW
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            return False
+        return await http_probe(self._runtime.session, self._runtime.book.find(self._address, port), path, within)
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -154,33 +156,6 @@ class _EngineContainer:
     def kill(self) -> None:
         """SIGKILL."""
         self._engine.kill()
-
-
-class _Idle:
-    """A container that only waits, or that exits at once with a status and last words."""
-
-    def __init__(self, *, status: int | None = None, message: str = "") -> None:
-        self.message = message
-        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if status is not None:
-            self._ended.set_result(status)
-
-    async def wait(self) -> int:
-        return await asyncio.shield(self._ended)
-
-    async def probe(self, path: str, port: int, within: float) -> bool:
-        del path, port, within
-        return False
-
-    def terminate(self) -> None:
-        self._end(0)
-
-    def kill(self) -> None:
-        self._end(EXIT_KILLED)
-
-    def _end(self, status: int) -> None:
-        if not self._ended.done():
-            self._ended.set_result(status)
 
 
 def _place(pod: Object) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import aiohttp
 from penstock.cluster.client import Client
 from penstock.simulation.cluster import SimulatedCluster, SimulationSettings
 from penstock.simulation.operator_process import OperatorProcess
+from penstock.simulation.pod_process import ProcessSettings
 from penstock.simulation.stage import Stage
 from penstock.simulation.story_changes import a_model_changes, a_node_dies, a_pool_fills_up
 from penstock.simulation.story_refusals import bound_to_the_eu, fits_nowhere, summary
@@ -61,7 +62,8 @@ async def _set(
     stack: contextlib.AsyncExitStack, settings: StorySettings, *, teller: Teller, clock: Clock, random: Random
 ) -> Stage:
     """Start everything; the stack ends it in the opposite order."""
-    simulation = SimulationSettings(speed=settings.speed)
+    processes = ProcessSettings(folder=settings.folder / "pods")
+    simulation = SimulationSettings(speed=settings.speed, processes=processes)
     cluster = await stack.enter_async_context(SimulatedCluster(simulation, random=random))
     kubeconfig = cluster.kubeconfig(settings.folder / "kubeconfig")
     operator = OperatorProcess(kubeconfig, settings.folder / "operator.log")

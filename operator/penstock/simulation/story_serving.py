@@ -29,6 +29,7 @@ async def the_fleet(stage: Stage) -> None:
     rows = [
         (name_of(node), *_gpus(node), _labels(node), str(len(node["metadata"]["labels"])))
         for node in stage.cluster.server.objects("nodes")
+        if node["spec"].get("taints")
     ]
     stage.teller.table(("node", "resource", "GPUs", "says what it is by", "labels"), rows)
     await stage.check(f"the operator runs (process {stage.operator.identity}) and leads", lambda: _leads(stage))

@@ -1,7 +1,7 @@
 """The kubelets of all nodes: one worker for each bound pod, and the switch that takes a node's power away."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.cluster.fake.player.inbox import Inbox
 from penstock.cluster.fake.player.objects import Object, is_terminating, place_of
@@ -85,6 +85,7 @@ class Kubelets:
             return
         addresses = live.get("status", {}).get("addresses") or ()
         host = next((each["address"] for each in addresses if each["type"] == "InternalIP"), "")
-        worker = PodWorker(self.surroundings, self.runtime, pod, host)
+        surroundings = replace(self.surroundings, clock=self.runtime.clock_of(pod))
+        worker = PodWorker(surroundings, self.runtime, pod, host)
         task = self.group.create_task(worker.run(), name=f"pod {key[0]}/{key[1]}")
         self._seats[key] = _Seat(pod["metadata"]["uid"], node, worker, task)

@@ -60,6 +60,10 @@ class Sandbox(Protocol):
 class Runtime(Protocol):
     """A node's container runtime."""
 
+    def clock_of(self, pod: Object) -> Clock:
+        """The time that the pod lives in: its probes, its grace and its back-off go by it."""
+        ...
+
     async def pull(self, image: str) -> None:
         """Bring the image; `PullFailed` where it cannot."""
         ...
@@ -85,6 +89,11 @@ class TimedRuntime:
     missing: Sequence[str] = ()
     crashes: int = 0
     _sandboxes: int = 0
+
+    def clock_of(self, pod: Object) -> Clock:
+        """The same for all."""
+        del pod
+        return self.clock
 
     async def pull(self, image: str) -> None:
         """Instant, or never."""
