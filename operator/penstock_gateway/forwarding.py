@@ -36,6 +36,7 @@ _KEPT_BACK = frozenset(
         b"strict-transport-security",
     }
 )
+_VERSION, _OLDEST_VERSION = "anthropic-version", "2023-06-01"
 _OURS = (b"x-penstock-", b"x-litellm-")
 
 
@@ -97,6 +98,9 @@ class Forwarder:
 def _headers(call: Call) -> list[tuple[str, str]]:
     # Compressed answers could not be read for their usage.
     headers = [*call.headers, ("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
+    if call.dialect is Dialect.ANTHROPIC and all(name != _VERSION for name, _ in call.headers):
+        # Anthropic refuses requests without it, and a client of another gateway may send none.
+        headers.append((_VERSION, _OLDEST_VERSION))
     if not call.credential:
         return headers
     if call.dialect is Dialect.ANTHROPIC:

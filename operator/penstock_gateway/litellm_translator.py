@@ -6,6 +6,7 @@ without such backends never spends.
 
 import asyncio
 import importlib
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import orjson
 
 from penstock_gateway.asgi import Headers
-from penstock_gateway.dialects import Dialect
+from penstock_gateway.dialects import Dialect, error_body
 from penstock_gateway.errors import Fault, FaultKind
+from penstock_gateway.objections import objection_in
+from penstock_gateway.translatable import arguments_in, foreign_field
 from penstock_gateway.upstream import Call
 
 __all__ = ["LiteLLMTranslator"]
@@ -25,9 +28,12 @@ _FUNCTIONS = {
     "embeddings": "aembedding",
     "responses": "aresponses",
 }
+_PREFIXES = {Dialect.OPENAI.value: ("hosted_vllm", "/v1")}
+"""LiteLLM's name for a protocol, and what it wants after the address; for its hosted providers it adds that itself."""
 _TOKENS_PRICED = 1_000_000 * 1_000_000
 """Micro-units for a million tokens, as LiteLLM wants it: units for one."""
 _NO_STATUS = 500
+_BAD_REQUEST, _NOT_FOUND = 400, 404
 
 
 @dataclass(slots=True)
@@ -52,12 +58,16 @@ class Translated:
 class LiteLLMTranslator:
     """`load` gives the module; tests put another one there."""
 
-    def __init__(self, load: Callable[[], Any] = lambda: importlib.import_module("litellm")) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], Any] | None = None) -> None:
+        self._load = load or _import
         self._module: Any = None
         self._loading = asyncio.Lock()
 
     async def open(self, call: Call) -> Translated:
+        field = foreign_field(call.asked.operation, call.asked.content)
+        if field is not None:
+            message = f"{field}: cannot be translated for {call.backend.name}; leave it out"
+            return _error(call, _BAD_REQUEST, message, field)
         try:
             module = await self._loaded()
         except ImportError as error:
@@ -65,7 +75,7 @@ class LiteLLMTranslator:
         try:
             answer = await _function(module, call)(**_arguments(call))
         except Exception as error:  # noqa: BLE001 # every provider of LiteLLM raises its own
-            return _refusal(error)
+            return _refusal(error, call)
         if call.asked.stream:
             kind = (b"content-type", b"text/event-stream")
             return Translated(200, stream=True, _pieces=_events(answer, call.dialect), headers=[kind])
@@ -81,6 +91,14 @@ class LiteLLMTranslator:
             return self._module
 
 
+def _import() -> Any:
+    """Without advice on the standard output, and without a look on the Internet for prices."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    module: Any = importlib.import_module("litellm")
+    module.suppress_debug_info = True
+    return module
+
+
 _JSON: Headers = [(b"content-type", b"application/json")]
 
 
@@ -93,18 +111,26 @@ def _function(module: Any, call: Call) -> Any:
 def _arguments(call: Call) -> dict[str, Any]:
     """The attempts are ours, so LiteLLM makes one only."""
     backend = call.backend
-    prefix = "hosted_vllm" if backend.protocol == Dialect.OPENAI else backend.protocol.lower()
+    prefix, suffix = _PREFIXES.get(backend.protocol, (backend.protocol.lower(), ""))
+    operation, model = call.asked.operation, f"{prefix}/{backend.model}"
     arguments = {
-        **call.asked.translated(f"{prefix}/{backend.model}"),
+        **arguments_in(operation, call.asked.translated(model)),
         "api_key": call.credential or "none",
-        "api_base": call.pod.endpoint,
+        "api_base": call.pod.endpoint.rstrip("/") + suffix,
         "max_retries": 0,
         "num_retries": 0,
     }
+    if call.dialect is Dialect.ANTHROPIC:
+        # It would load LiteLLM's whole application for one, and call other models by it.
+        arguments["litellm_router"] = _NoRouter()
     if backend.price is not None:
         arguments["input_cost_per_token"] = backend.price.input_micros / _TOKENS_PRICED
         arguments["output_cost_per_token"] = backend.price.output_micros / _TOKENS_PRICED
     return arguments
+
+
+class _NoRouter:
+    """Stands where LiteLLM looks for its router; nothing can be asked of it."""
 
 
 def _plain(content: Any) -> Any:
@@ -122,17 +148,37 @@ async def _one(body: bytes) -> AsyncIterator[bytes]:
 async def _events(chunks: AsyncIterator[Any], dialect: Dialect) -> AsyncIterator[bytes]:
     """Anthropic's come as events already, OpenAI's as objects."""
     async for chunk in chunks:
-        yield chunk if isinstance(chunk, bytes) else b"data: " + _json(chunk) + b"\n\n"
+        yield chunk if isinstance(chunk, bytes) else b"data: " + orjson.dumps(_as_openai(_plain(chunk))) + b"\n\n"
     if dialect is Dialect.OPENAI:
         yield b"data: [DONE]\n\n"
 
 
-def _refusal(error: Exception) -> Translated:
+def _as_openai(chunk: Any) -> Any:
+    """The chunk of usage without choices, as OpenAI's own: LiteLLM gives it one that says nothing."""
+    if isinstance(chunk, dict) and "usage" in chunk and not any(map(_says_anything, chunk.get("choices", ()))):
+        chunk["choices"] = []
+    return chunk
+
+
+def _says_anything(choice: dict[str, Any]) -> bool:
+    return bool(choice.get("delta") or choice.get("finish_reason") or choice.get("text"))
+
+
+def _refusal(error: Exception, call: Call) -> Translated:
     """An error that is the client's own is its answer; everything else is a fault, as the edge judges a status."""
-    status = getattr(error, "status_code", None)
-    code = status if isinstance(status, int) else _NO_STATUS
-    body = {"error": {"message": str(error), "type": "invalid_request_error", "param": None, "code": code}}
-    return Translated(code, stream=False, _pieces=_one(orjson.dumps(body)), headers=_JSON)
+    stated = getattr(error, "status_code", None)
+    status = stated if isinstance(stated, int) else _NO_STATUS
+    objection = objection_in(str(error))
+    if objection is not None and status == _BAD_REQUEST and objection.to_model(call.backend.model):
+        status = _NOT_FOUND
+    # The provider's own words where they can be told from LiteLLM's.
+    message = (objection.message if objection else "") or str(error)
+    return _error(call, status, message, objection.field if objection else None)
+
+
+def _error(call: Call, status: int, message: str, field: str | None) -> Translated:
+    body = error_body(call.dialect, status, "upstream_error", message, field)
+    return Translated(status, stream=False, _pieces=_one(body), headers=_JSON)
 
 
 def _fault(error: Exception) -> Fault:

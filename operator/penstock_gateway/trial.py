@@ -12,6 +12,7 @@ from penstock_gateway.dialects import error_event
 from penstock_gateway.errors import Fault, FaultKind
 from penstock_gateway.events import Events
 from penstock_gateway.exchange import Exchange
+from penstock_gateway.objections import objection_of
 from penstock_gateway.records import ANSWERED, CLIENTS_FAULT, Record
 from penstock_gateway.upstream import Call, Reply, Upstream
 from penstock_gateway.usage import NO_USAGE, usage_of_body
@@ -21,6 +22,7 @@ __all__ = ["Limits", "Trial"]
 _LARGEST_ANSWER_BYTES = 256 * 2**20
 _OK = range(200, 300)
 _SERVER = 500
+_BAD_REQUEST = 400
 _KINDS = {
     401: FaultKind.UNAUTHORIZED,
     402: FaultKind.UNAUTHORIZED,
@@ -100,6 +102,8 @@ class Trial:
         body = await self._first(reply)
         self._allow(timer, None, FaultKind.TOTAL_TIMEOUT)
         body = await _rest(reply, body)
+        if reply.status == _BAD_REQUEST:
+            self._refuse_own_model(body)
         self.record.outcome = ANSWERED if reply.status in _OK else CLIENTS_FAULT
         timer.reschedule(None)
         length = (b"content-length", str(len(body)).encode())
@@ -107,6 +111,12 @@ class Trial:
         await self.exchange.end(body)
         if reply.status in _OK:
             self.record.usage = usage_of_body(body) or NO_USAGE
+
+    def _refuse_own_model(self, body: bytes) -> None:
+        """Fault where the upstream does not know the model that it is said to serve: that is no client's error."""
+        objection = objection_of(body)
+        if objection is not None and objection.to_model(self.call.backend.model):
+            raise Fault(FaultKind.NOT_FOUND, _BAD_REQUEST)
 
     async def _first(self, reply: Reply) -> bytes:
         piece = await reply.read()

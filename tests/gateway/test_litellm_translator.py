@@ -26,12 +26,12 @@ class Answer(dict[str, Any]):
 
 
 class Failed(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(f"provider says {status}")
+    def __init__(self, status: int, told: str) -> None:
+        super().__init__(told or f"provider says {status}")
         self.status_code = status
 
 
-def module(calls: list[dict[str, Any]], *, status: int = 200) -> SimpleNamespace:
+def module(calls: list[dict[str, Any]], *, status: int = 200, told: str = "") -> SimpleNamespace:
     """What is asked of it goes into `calls`."""
 
     async def chunks() -> AsyncIterator[Answer]:
@@ -41,11 +41,13 @@ def module(calls: list[dict[str, Any]], *, status: int = 200) -> SimpleNamespace
     async def acompletion(**arguments: Any) -> Any:
         calls.append(arguments)
         if status != 200:
-            raise Failed(status)
+            raise Failed(status, told)
         return chunks() if arguments.get("stream") else Answer(choices=[], usage=USAGE)
 
     async def acreate(**arguments: Any) -> Any:
         calls.append(arguments)
+        if status != 200:
+            raise Failed(status, told)
         return {"type": "message", "usage": {"input_tokens": 3, "output_tokens": 2}}
 
     messages = SimpleNamespace(acreate=acreate)
@@ -69,11 +71,55 @@ async def test_whole_answers_and_streams_are_translated(tmp_path: Path) -> None:
     assert calls[1]["stream_options"] == {"include_usage": True}
 
 
+@pytest.mark.parametrize(
+    ("operation", "field"),
+    [
+        ("chat/completions", "model_list"),
+        ("chat/completions", "custom_llm_provider"),
+        ("chat/completions", "extra_headers"),
+        ("chat/completions", "use_litellm_proxy"),
+        ("chat/completions", "client"),
+        ("messages", "context_management"),
+        ("messages", "litellm_router"),
+    ],
+)
+async def test_no_other_field_becomes_an_argument(tmp_path: Path, operation: str, field: str) -> None:
+    """Some of LiteLLM's would send the request to where a client wants it."""
+    calls: list[dict[str, Any]] = []
+    plan = table(backend("a", PLACE, protocol="mistral"))
+    async with edge(tmp_path, plan, translator=LiteLLMTranslator(lambda: module(calls))) as stage:
+        response = await stage.ask(f"/v1/{operation}", body={field: "x"})
+        assert response.status == 400
+        assert f"{field}: cannot be translated for a; leave it out" in await response.text()
+    assert calls == []
+
+
+async def test_servers_among_the_tools_are_not_called(tmp_path: Path) -> None:
+    calls: list[dict[str, Any]] = []
+    plan = table(backend("a", PLACE, protocol="mistral"))
+    async with edge(tmp_path, plan, translator=LiteLLMTranslator(lambda: module(calls))) as stage:
+        assert (await stage.ask(body={"tools": [{"type": "mcp", "server_url": "http://x"}]})).status == 400
+        assert (await stage.ask(body={"tools": [{"type": "function"}], "metadata": {"a": "b"}})).status == 200
+    assert [set(call) & {"tools", "metadata"} for call in calls] == [{"tools"}]
+
+
+@pytest.mark.parametrize("operation", ["chat/completions", "messages"])
+async def test_an_error_is_told_in_the_providers_words_and_the_clients_form(tmp_path: Path, operation: str) -> None:
+    told = 'litellm.BadRequestError: X - {"error": {"message": "too hot", "param": "temperature"}}'
+    plan = table(backend("a", PLACE, protocol="mistral"))
+    async with edge(tmp_path, plan, translator=LiteLLMTranslator(lambda: module([], status=400, told=told))) as stage:
+        response = await stage.ask(f"/v1/{operation}")
+        content = await response.json()
+    assert response.status == 400
+    assert content["error"]["message"] == "too hot"
+    assert content.get("type") == ("error" if operation == "messages" else None)
+
+
 async def test_messages_are_translated_for_a_backend_of_openais_protocol(tmp_path: Path) -> None:
     calls: list[dict[str, Any]] = []
     async with edge(tmp_path, table(backend("a", PLACE)), translator=LiteLLMTranslator(lambda: module(calls))) as stage:
         assert (await (await stage.ask("/v1/messages")).json())["type"] == "message"
-    assert calls[0]["model"] == "hosted_vllm/served"
+    assert (calls[0]["model"], calls[0]["api_base"]) == ("hosted_vllm/served", f"{PLACE}/v1")
 
 
 @pytest.mark.parametrize(("status", "want"), [(400, 400), (429, 200), (500, 200), (401, 200)])
