@@ -41,6 +41,15 @@ async def test_a_repeated_publication_changes_nothing(server: Caller) -> None:
     assert (again.status_code, again.json()["changed"]) == (200, False)
 
 
+async def test_the_same_content_goes_above_what_replicas_know(server: Caller) -> None:
+    """They come from a database that was lost, with greater generations, and take nothing that is older."""
+    await server.publish(1)
+    above = await server.publish(0, expected=1, body=table(51, number=1))
+    assert (above.status_code, above.json()["changed"], above.json()["generation"]) == (200, True, 51)
+    below = await server.publish(0, expected=1, body=table(7, number=1))
+    assert (below.status_code, below.json()["changed"], below.json()["generation"]) == (200, False, 51)
+
+
 @pytest.mark.parametrize(
     ("term", "expected", "generation", "reason"),
     [

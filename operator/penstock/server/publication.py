@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from penstock.server.problems import Problem
 
-__all__ = ["Envelope", "Head", "Publication", "read_envelope", "refusal", "stale_term"]
+__all__ = ["Envelope", "Head", "Publication", "read_envelope", "refusal", "repeats", "stale_term"]
 
 _HASH = r"^[0-9a-f]{8,128}$"
 _LARGEST_GENERATION = 2**63 - 1
@@ -71,13 +71,21 @@ def stale_term(head: Head, term: int) -> Problem | None:
     return Problem(409, "StaleTerm", message, field="Penstock-Term", cure=cure, current=head.shown)
 
 
+def repeats(head: Head, asked: Publication) -> bool:
+    """Whether it is there already.
+
+    The same content of a greater generation is not: replicas that knew another life of the database take nothing older.
+    """
+    return asked.envelope.hash == head.hash and asked.envelope.generation <= head.generation
+
+
 def refusal(head: Head, asked: Publication) -> Problem | None:
     """Why this publication may not replace `head`; None where it may, or where it already did.
 
     A higher term counts as seen even where the publication is refused for something else.
     """
     stale = stale_term(head, asked.term)
-    if stale is not None or asked.envelope.hash == head.hash:
+    if stale is not None or repeats(head, asked):
         return stale
     current = Head(max(head.term, asked.term), head.generation, head.hash).shown
     if asked.expected != head.hash:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.server.access import GatewayName
 from penstock.server.database import Database
 from penstock.server.problems import Problem
-from penstock.server.publication import Head, Publication, refusal, stale_term
+from penstock.server.publication import Head, Publication, refusal, repeats, stale_term
 from penstock.server.schema import bodies, gateways, replicas, tokens
 from penstock.workqueue.clock import Clock
 
@@ -46,7 +46,7 @@ class Tables:
             locked = await lock_gateway(connection, gateway)
             term = max(locked.head.term, asked.term)
             problem = refusal(locked.head, asked)
-            changed = problem is None and asked.envelope.hash != locked.head.hash
+            changed = problem is None and not repeats(locked.head, asked)
             if changed:
                 head = Head(term, asked.envelope.generation, asked.envelope.hash, len(asked.body))
                 await self._replace(connection, locked.id, head, asked.body)
