@@ -1,8 +1,8 @@
-"""What a test or the demo can break in a simulated engine while it runs; switches, without an effect of their own."""
+"""What a test or the demo can break in what answers while it runs; switches, without an effect of their own."""
 
 from dataclasses import dataclass
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "ProviderFaults"]
 
 
 @dataclass(slots=True)
@@ -20,3 +20,17 @@ class Faults:
     never_ready: bool = False
     fails_to_load: bool = False
     disconnect_after: int | None = None
+
+
+@dataclass(slots=True)
+class ProviderFaults(Faults):
+    """Switches of a hosted provider, besides an engine's.
+
+    `down`: connections are cut without an answer. `limited`: everything is 429. `unavailable`: everything is 503.
+    `retry_after` are the seconds that both tell, None for no word of it.
+    """
+
+    down: bool = False
+    limited: bool = False
+    unavailable: bool = False
+    retry_after: int | None = None
