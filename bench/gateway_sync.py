@@ -1,7 +1,8 @@
-"""The gateway's figures: `decision_us`, `throughput_ratio`, `stream_throughput_ratio`, `added_ms_p50`, `added_ms_p99`.
+"""The gateway's figures: `decision_us`, three ratios of throughput, `added_ms_p50`, `added_ms_p99`.
 
 The edge and LiteLLM bare run on the same backend in the same run, taking turns; the load comes from one more process of
-the same two cores. LiteLLM runs in the gateway's own environment (`make gateway`).
+the same two cores. LiteLLM runs in the gateway's own environment (`make gateway`). The third ratio is of a backend that
+needs translation, for which both use LiteLLM.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import tempfile
 import time
 import timeit
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -32,6 +33,8 @@ __all__ = ["main"]
 _ROOT = Path(__file__).resolve().parent.parent
 _ENVIRONMENT = _ROOT / ".venv-gateway" / "bin" / "python"
 _KEY = "sk-bench"
+_ROUTES = frozenset({"bench/chat", "bench/translated"})
+_TRANSLATED = "provider/bench/mistral/m"
 _START_SECONDS = 120
 _IN_FLIGHT = 16
 _ROUNDS = 3
@@ -65,18 +68,21 @@ def main(arguments: Sequence[str]) -> None:
 
 def _table(url: str, keys: int, rules: int) -> Table:
     """One route whose last rule takes the requests, and the key that is used among many."""
+    tasks = [Match(tasks=frozenset({f"task-{number}"})) for number in range(rules - 1)]
+    chosen = tuple(_rule(number, match) for number, match in enumerate([*tasks, Match()]))
     hashes = [hashlib.sha256(f"sk-{number}".encode()).hexdigest() for number in range(keys - 1)]
     hashes.append(hashlib.sha256(_KEY.encode()).hexdigest())
-    tasks = [Match(tasks=frozenset({f"task-{number}"})) for number in range(rules - 1)]
+    foreign = Rule("all", (Share(_TRANSLATED),))
     return Table(
         gateway="bench/main",
         generation=1,
         levels=("low", "high"),
-        routes=(Route("bench/chat", ("chat",), tuple(_rule(n, match) for n, match in enumerate([*tasks, Match()]))),),
+        routes=(Route("bench/chat", ("chat",), chosen), Route("bench/translated", ("translated",), (foreign,))),
         backends=(
             Backend("deployment/bench/m", "Deployment", "OpenAI", "m", (url,), 1, price=Price(400_000, 400_000)),
+            Backend(_TRANSLATED, "Provider", "mistral", "m", (url,), 1, price=Price(400_000, 400_000)),
         ),
-        consumers=tuple(Consumer(f"bench/{n}", digest, frozenset({"bench/chat"})) for n, digest in enumerate(hashes)),
+        consumers=tuple(Consumer(f"bench/{n}", digest, _ROUTES) for n, digest in enumerate(hashes)),
     )
 
 
@@ -104,6 +110,7 @@ async def _run(options: argparse.Namespace, folder: Path) -> None:
             for target in (direct, edge, bare):
                 await _until_answered(session, target)
             await _ratios(session, edge, bare, options.seconds)
+            await _translated(session, edge, bare, options.seconds)
             await _added(session, edge, direct)
 
 
@@ -114,6 +121,8 @@ async def _edge(options: argparse.Namespace, folder: Path, url: str) -> AsyncIte
     command = [str(options.python), "-m", "penstock_gateway", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--internal-port", str(_free_port()), "--gateway", "bench/main", "--pod-uid", "bench"]
     command += ["--table-file", str(table), "--spool-dir", str(folder / "spool"), "--linger-seconds", "0"]
+    # With one it translates; the file itself is for the paths that it hands on, of which none is asked.
+    command += ["--litellm-config", str(folder / "litellm.yaml")]
     async with _process(command, {"PYTHONPATH": str(_ROOT / "operator")}):
         yield Target("edge", f"http://127.0.0.1:{port}", "chat")
 
@@ -123,6 +132,7 @@ async def _litellm(python: Path, folder: Path, url: str) -> AsyncIterator[Target
     port, config = _free_port(), folder / "litellm.yaml"
     config.write_text(
         f"model_list:\n- model_name: chat\n  litellm_params: {{model: openai/m, api_base: {url}/v1, api_key: none}}\n"
+        f"- model_name: translated\n  litellm_params: {{model: mistral/m, api_base: {url}/v1, api_key: none}}\n"
         f"general_settings: {{master_key: {_KEY}}}\n"
     )
     command = [str(python.parent / "litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
@@ -183,13 +193,27 @@ async def _rate(session: aiohttp.ClientSession, target: Target, seconds: float, 
 
 async def _ratios(session: aiohttp.ClientSession, edge: Target, bare: Target, seconds: float) -> None:
     for name, stream in (("throughput_ratio", False), ("stream_throughput_ratio", True)):
-        rounds = []
-        for _ in range(_ROUNDS):
-            ours = await _rate(session, edge, seconds, stream=stream)
-            theirs = await _rate(session, bare, seconds, stream=stream)
-            rounds.append((ours / theirs, ours, theirs))
-        ratio, ours, theirs = sorted(rounds)[_ROUNDS // 2]
-        figure(name, ratio, "ratio", edge_per_second=round(ours, 1), litellm_per_second=round(theirs, 1))
+        await _ratio(name, session, (edge, bare), seconds, stream=stream)
+
+
+async def _ratio(
+    name: str, session: aiohttp.ClientSession, pair: tuple[Target, Target], seconds: float, *, stream: bool
+) -> None:
+    """The median of some rounds, each of both by turns."""
+    rounds = []
+    for _ in range(_ROUNDS):
+        ours, theirs = [await _rate(session, target, seconds, stream=stream) for target in pair]
+        rounds.append((ours / theirs, ours, theirs))
+    ratio, ours, theirs = sorted(rounds)[_ROUNDS // 2]
+    figure(name, ratio, "ratio", edge_per_second=round(ours, 1), litellm_per_second=round(theirs, 1))
+
+
+async def _translated(session: aiohttp.ClientSession, edge: Target, bare: Target, seconds: float) -> None:
+    ours, theirs = (replace(target, model="translated") for target in (edge, bare))
+    for target in (ours, theirs):
+        # The edge loads LiteLLM with the first such request.
+        await _until_answered(session, target)
+    await _ratio("translated_throughput_ratio", session, (ours, theirs), seconds, stream=False)
 
 
 async def _added(session: aiohttp.ClientSession, edge: Target, direct: Target, count: int = 1000) -> None:

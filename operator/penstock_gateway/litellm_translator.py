@@ -30,8 +30,6 @@ _FUNCTIONS = {
 }
 _PREFIXES = {Dialect.OPENAI.value: ("hosted_vllm", "/v1")}
 """LiteLLM's name for a protocol, and what it wants after the address; for its hosted providers it adds that itself."""
-_TOKENS_PRICED = 1_000_000 * 1_000_000
-"""Micro-units for a million tokens, as LiteLLM wants it: units for one."""
 _NO_STATUS = 500
 _BAD_REQUEST, _NOT_FOUND = 400, 404
 
@@ -109,7 +107,7 @@ def _function(module: Any, call: Call) -> Any:
 
 
 def _arguments(call: Call) -> dict[str, Any]:
-    """The attempts are ours, so LiteLLM makes one only."""
+    """The attempts are ours, so LiteLLM makes one only; the costs too: told prices, it shows them to clients."""
     backend = call.backend
     prefix, suffix = _PREFIXES.get(backend.protocol, (backend.protocol.lower(), ""))
     operation, model = call.asked.operation, f"{prefix}/{backend.model}"
@@ -123,9 +121,6 @@ def _arguments(call: Call) -> dict[str, Any]:
     if call.dialect is Dialect.ANTHROPIC:
         # It would load LiteLLM's whole application for one, and call other models by it.
         arguments["litellm_router"] = _NoRouter()
-    if backend.price is not None:
-        arguments["input_cost_per_token"] = backend.price.input_micros / _TOKENS_PRICED
-        arguments["output_cost_per_token"] = backend.price.output_micros / _TOKENS_PRICED
     return arguments
 
 
