@@ -98,9 +98,8 @@ class Edge:
             marks = _decided(decision.route, decision.rule, decision.reason, index)
             await _refuse(send, dialect, _told(decision), marks)
             return
-        limited = self.allowances.admit(consumer, asked.prompt_tokens, replicas=self.replica.sharing, now=began)
+        limited = self._limited(consumer, asked, decision)
         if limited is not None:
-            self._count_limited(consumer, decision, limited)
             marks = _decided(decision.route.name, decision.rule.name, limited.limit, index)
             await _refuse(send, dialect, limited, marks)
             return
@@ -143,9 +142,14 @@ class Edge:
         )
         return decide(index, request, self.random.random())
 
-    def _count_limited(self, consumer: Consumer, decision: Decision, limited: Limited) -> None:
-        self.metrics.limited.of(consumer.name, limited.limit).inc()
-        self.metrics.requests.of(decision.route.name, decision.rule.name, "", str(limited.status)).inc()
+    def _limited(self, consumer: Consumer, asked: Asked, decision: Decision) -> Limited | None:
+        # The time of now, not of the request's beginning: bodies come slowly, and buckets know no way back.
+        now, replicas = self.now(), self.replica.sharing
+        limited = self.allowances.admit(consumer, asked.prompt_tokens, replicas=replicas, now=now)
+        if limited is not None:
+            self.metrics.limited.of(consumer.name, limited.limit).inc()
+            self.metrics.requests.of(decision.route.name, decision.rule.name, "", str(limited.status)).inc()
+        return limited
 
     async def _answer(self, exchange: Exchange) -> None:
         backend, status = "", _CLIENT_LEFT
