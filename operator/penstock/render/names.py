@@ -1,10 +1,10 @@
-"""Names and labels of what is made for a ModelDeployment, and who owns it."""
+"""Names and labels of what is made for a ModelDeployment; and who owns a child, whatever its parent's kind."""
 
 import hashlib
 import json
 from typing import Any
 
-from penstock.api.meta import GROUP, VERSION
+from penstock.api.meta import GROUP, VERSION, Resource
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.planner.plan import Plan
 
@@ -62,19 +62,19 @@ def pod_selector(deployment: ModelDeployment, revision: str) -> dict[str, str]:
     return {DEPLOYMENT_LABEL: deployment.metadata.name, REVISION_LABEL: revision}
 
 
-def child_metadata(deployment: ModelDeployment, name: str, labels: dict[str, str]) -> dict[str, Any]:
-    """Name, namespace, labels, and the ModelDeployment as controller."""
+def child_metadata(parent: Resource, name: str, labels: dict[str, str]) -> dict[str, Any]:
+    """Name, namespace, labels, and the parent as controller."""
     owner = {
         "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": deployment.kind_name,
-        "name": deployment.metadata.name,
-        "uid": deployment.metadata.uid,
+        "kind": parent.kind_name,
+        "name": parent.metadata.name,
+        "uid": parent.metadata.uid,
         "controller": True,
         "blockOwnerDeletion": True,
     }
     return {
         "name": name,
-        "namespace": deployment.metadata.namespace or "default",
+        "namespace": parent.metadata.namespace or "default",
         "labels": labels,
         "ownerReferences": [owner],
     }
