@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from builders import gateway_requests
 from builders.revisions import CASES
 from contract.target import JSON_PATCH, MERGE, Space, config_map
 from penstock.cluster.errors import Invalid
 from penstock.cluster.owned import manifest_digest, owned_digest
 from penstock.cluster.resources import resource_of
 from penstock.cluster.store import Store
+from penstock.gateways.litellm import render_credentials, render_gateway, render_token
 from penstock.reconcilers.children import CHILD_KINDS, Changes, Children
 from penstock.reconcilers.world import World
 from penstock.render.revisions import render_controller_revision, render_revision
@@ -26,8 +28,20 @@ async def _manifests(space: Space, case: str) -> list[Object]:
         request.deployment, revision, request.assignment, number=1, spec_digest="digest"
     )
     service = render_service(request.deployment, revision.name, request.assignment)
+    return await _owned([*revision.manifests, service, pinned], space)
+
+
+async def _gateway(space: Space) -> list[Object]:
+    """The gateway's children and its Secrets."""
+    request = gateway_requests.CASES["gateway-two"]
+    credentials = render_credentials(request.gateway, {"team.mistral": "key-of-mistral"})
+    token = render_token(request.gateway, "token-of-the-server", "key-of-the-master")
+    return await _owned([*render_gateway(request), credentials, token], space)
+
+
+async def _owned(manifests: list[Object], space: Space) -> list[Object]:
     owner = (await space.create(config_map("owner"))).expect(201)
-    return [_placed(each, space, owner) for each in (*revision.manifests, service, pinned)]
+    return [_placed(each, space, owner) for each in manifests]
 
 
 def _placed(manifest: Object, space: Space, owner: Object) -> Object:
@@ -53,6 +67,15 @@ async def test_what_is_rendered_is_recognised(space: Space, case: str) -> None:
         settled = live if manifest["kind"] != "PersistentVolumeClaim" else await space.cluster.client.apply(manifest)
         again = await space.cluster.client.apply(manifest)
         assert again["metadata"] == settled["metadata"], what
+
+
+async def test_what_runs_a_gateway_is_recognised(space: Space) -> None:
+    """Likewise, of all its kinds."""
+    for manifest in await _gateway(space):
+        live = await space.cluster.client.apply(manifest, strict=True)
+        assert owned_digest(live) == manifest_digest(manifest), manifest["kind"]
+        again = await space.cluster.client.apply(manifest)
+        assert again["metadata"] == live["metadata"], manifest["kind"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -105,8 +105,8 @@ def test_every_argument_is_one_that_a_replica_knows() -> None:
 
 def test_variables_of_the_arguments_are_set() -> None:
     variables = {each["name"]: each.get("valueFrom", {}) for each in container(gateway_request())["env"]}
-    assert variables["POD_UID"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
-    assert variables["POD_NAME"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    assert variables["POD_UID"] == {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}
+    assert variables["POD_NAME"] == {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
 
 
 def test_files_of_the_arguments_are_mounted() -> None:

@@ -132,7 +132,8 @@ def _container(request: GatewayRequest) -> dict[str, Any]:
 def _environment(name: str) -> Iterator[dict[str, Any]]:
     yield from user_environment()
     for variable, path in (("POD_NAME", "metadata.name"), ("POD_UID", "metadata.uid")):
-        yield {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        # Owned whole, so that the version which the API server would add is said.
+        yield {"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
     # Otherwise LiteLLM asks the Internet for prices before it does anything.
     yield {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"}
     yield {"name": "DISABLE_ADMIN_UI", "value": "True"}
