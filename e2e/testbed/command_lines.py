@@ -112,13 +112,13 @@ def scheduler(programs: Binaries, site: Site) -> list[str]:
     ]
 
 
-def kwok(programs: Binaries, site: Site) -> list[str]:
-    """Run KWOK; it keeps its hands off nodes that do not carry its label."""
+def kwok(programs: Binaries, site: Site, pod_network: str) -> list[str]:
+    """Run KWOK, pods' addresses being of that network; it keeps its hands off nodes that do not carry its label."""
     return [
         str(programs.kwok),
         f"--kubeconfig={site.kubeconfig}",
         f"--config={site.stages}",
         "--manage-nodes-with-label-selector=type=kwok",
         "--node-lease-duration-seconds=40",
-        "--cidr=10.128.0.0/9",
+        f"--cidr={pod_network}",
     ]

@@ -44,6 +44,7 @@ API_SERVER = "kube-apiserver"
 _GRACE = 2.0
 """Seconds between asking and killing; an API server that is being watched would take up to a minute."""
 _PERIOD = 0.05
+_POD_NETWORK = "10.128.0.0/9"
 _LONGEST_FOLDER = 90
 """Sockets lie in the folder, and their paths may have little more than a hundred characters."""
 
@@ -63,6 +64,8 @@ class Options:
     controllers: bool = False
     nodes: bool = False
     loading: Loading = Loading()
+    pod_network: str = _POD_NETWORK
+    played_elsewhere: tuple[str, ...] = ()
     api_server_args: tuple[str, ...] = ()
     timeout: float = 60.0
 
@@ -86,14 +89,25 @@ class ControlPlane:
         controllers: bool = False,
         nodes: bool = False,
         loading: Loading | None = None,
+        pod_network: str = _POD_NETWORK,
+        played_elsewhere: Sequence[str] = (),
         api_server_args: Sequence[str] = (),
         timeout: float = 60.0,
     ) -> Self:
         """Start one and wait until it is ready.
 
-        `controllers` adds the controller manager and the scheduler, `nodes` adds KWOK, whose pods take `loading`.
+        `controllers` adds the controller manager and the scheduler, `nodes` adds KWOK, whose pods take `loading` and
+        an address of `pod_network`. KWOK leaves the stages that are `played_elsewhere` (`pod-ready`) to somebody else.
         """
-        options = Options(controllers, nodes, loading or Loading(), tuple(api_server_args), timeout)
+        options = Options(
+            controllers,
+            nodes,
+            loading or Loading(),
+            pod_network,
+            tuple(played_elsewhere),
+            tuple(api_server_args),
+            timeout,
+        )
         plane = cls(_programs(options), options)
         try:
             plane._boot()
@@ -210,8 +224,8 @@ class ControlPlane:
             self._group.start("kube-controller-manager", argv)
             self._group.start("kube-scheduler", command_lines.scheduler(self._programs, self._site))
         if self._options.nodes:
-            self._site.stages.write_text(_stages(self._options.loading))
-            self._group.start("kwok", command_lines.kwok(self._programs, self._site))
+            self._site.stages.write_text(_stages(self._options.loading, self._options.played_elsewhere))
+            self._group.start("kwok", command_lines.kwok(self._programs, self._site, self._options.pod_network))
 
     def _api(self) -> Connection:
         if self._connection is None:
@@ -280,8 +294,9 @@ def _kubeconfig(url: str, token: str, certificate: Path) -> str:
     return json.dumps(config, indent=2)
 
 
-def _stages(loading: Loading) -> str:
-    text = "---\n".join(path.read_text() for path in sorted(STAGES.glob("*.yaml")))
+def _stages(loading: Loading, played_elsewhere: Sequence[str]) -> str:
+    played = (path for path in sorted(STAGES.glob("*.yaml")) if path.stem not in played_elsewhere)
+    text = "---\n".join(path.read_text() for path in played)
     filled = text.replace("LOADING_SHORTEST", f"{loading.shortest}s")
     return filled.replace("LOADING_LONGEST", f"{max(loading.shortest, loading.longest)}s")
 
