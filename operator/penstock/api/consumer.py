@@ -1,4 +1,4 @@
-"""Consumer: a team or an application that calls a gateway. Not acted on yet."""
+"""Consumer: a team or an application that calls a gateway."""
 
 from typing import Annotated, ClassVar
 
@@ -7,11 +7,12 @@ from pydantic import Field
 from penstock.api import patterns
 from penstock.api.backends import GatewayReference
 from penstock.api.conditions import Status
-from penstock.api.markers import map_by
+from penstock.api.integers import Count
+from penstock.api.markers import atomic, map_by
 from penstock.api.meta import DNSLabel, Model, Resource
 from penstock.api.references import SecretKeyReference, SensitivityLevel
 
-__all__ = ["Consumer", "ConsumerLimits", "ConsumerSpec", "RouteReference"]
+__all__ = ["Consumer", "ConsumerLimits", "ConsumerSpec", "ConsumerStatus", "RouteReference"]
 
 
 class RouteReference(Model):
@@ -47,6 +48,15 @@ class ConsumerSpec(Model):
     """The Secret's key with its API key; made when it is absent."""
 
 
+class ConsumerStatus(Status):
+    """What became of its key, and what it may call."""
+
+    routes: Annotated[tuple[Annotated[str, Field(max_length=127)], ...], Field(max_length=64), atomic()] = ()
+    """Routes that it may call, as namespace/name; the first 64."""
+    route_count: Count = 0
+    """How many Routes it may call."""
+
+
 class Consumer(Resource):
     """A team or an application that calls a gateway."""
 
@@ -54,5 +64,5 @@ class Consumer(Resource):
 
     spec: ConsumerSpec
     """Who calls, and what it may do."""
-    status: Status = Status()
-    """What the operator saw."""
+    status: ConsumerStatus = ConsumerStatus()
+    """What became of its key, and what it may call."""

@@ -1,4 +1,4 @@
-"""InferenceGateway: the entry for clients, owned by the platform team. Not acted on yet."""
+"""InferenceGateway: the entry for clients, owned by the platform team."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -7,6 +7,7 @@ from pydantic import Field
 
 from penstock.api import patterns
 from penstock.api.conditions import Status
+from penstock.api.integers import Count, LargeCount
 from penstock.api.markers import as_set, atomic, map_by
 from penstock.api.meta import DNSLabel, Model, Resource
 from penstock.api.references import AllowedRoutes, ConfigMapKeyReference, SecretKeyReference, SensitivityLevel
@@ -20,11 +21,14 @@ __all__ = [
     "GuardrailType",
     "InferenceGateway",
     "InferenceGatewaySpec",
+    "InferenceGatewayStatus",
     "Langfuse",
+    "LiveReplicaStatus",
     "ModelNameGrant",
     "Observability",
     "OpenTelemetry",
     "PromptRecording",
+    "TableStatus",
 ]
 
 BareModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=patterns.FREE_NAME.regex)]
@@ -150,6 +154,51 @@ class InferenceGatewaySpec(Model):
     """Checks that every request passes; left out: none."""
 
 
+class TableStatus(Model):
+    """The routing table that replicas are given."""
+
+    generation: LargeCount
+    """Its generation, which grows with every change of what it says."""
+    hash: Annotated[str, Field(max_length=128)] = ""
+    """The digest of what it says."""
+    credential_version: Annotated[str, Field(max_length=253)] = ""
+    """The version of the providers' keys that it needs; left out: none."""
+
+
+class LiveReplicaStatus(Model):
+    """A replica that was heard of lately."""
+
+    pod: Annotated[str, Field(max_length=253)]
+    """The pod's name."""
+    state: Annotated[str, Field(max_length=32)] = ""
+    """How it stands to new requests, such as Serving or Draining; left out: it was not heard of."""
+    generation: LargeCount | None = None
+    """The generation of the table that it has, 0 for none; left out: the published one."""
+    credential_version: Annotated[str, Field(max_length=253)] | None = None
+    """The version of the providers' keys that it has, empty for none; left out: the one that the table needs."""
+
+
+class InferenceGatewayStatus(Status):
+    """What the operator and the control-plane server saw."""
+
+    address: Annotated[str, Field(max_length=512)] = ""
+    """Where clients reach it inside the cluster, up to and with `/v1`."""
+    replicas: Count = 0
+    """Gateway pods that exist."""
+    ready_replicas: Count = 0
+    """Gateway pods that serve."""
+    table: TableStatus | None = None
+    """The published table; left out: none is."""
+    live_replicas: Annotated[tuple[LiveReplicaStatus, ...], Field(max_length=100), map_by("pod")] = ()
+    """The replicas by pod; those that lag behind say what they have."""
+    attached_routes: Count = 0
+    """Routes that take part."""
+    attached_consumers: Count = 0
+    """Consumers that take part."""
+    attached_providers: Count = 0
+    """ModelProviders that may be used."""
+
+
 class InferenceGateway(Resource):
     """The entry for clients, owned by the platform team."""
 
@@ -157,5 +206,5 @@ class InferenceGateway(Resource):
 
     spec: InferenceGatewaySpec
     """What the platform team says about the entry."""
-    status: Status = Status()
-    """What the operator saw."""
+    status: InferenceGatewayStatus = InferenceGatewayStatus()
+    """What the operator and the control-plane server saw."""

@@ -127,7 +127,12 @@ _MODEL_DEPLOYMENT = Kind(
         _ACCEPTED,
         ConditionType("Placed", "it has a place: pool, engine, precision and GPUs are decided"),
         ConditionType("Available", "at least one replica serves"),
-        ConditionType("Ready", "all of the above hold and no roll-out is on its way"),
+        ConditionType(
+            "Routable",
+            "every gateway replica that may send to it has a table with all its serving pods; no part of Ready",
+        ),
+        ConditionType("Drained", "what is being taken away gets no requests any more; absent while nothing is"),
+        ConditionType("Ready", "accepted, placed and available, and no roll-out is on its way"),
     ),
     selectable_fields=(".spec.model", ".spec.engine"),
     name_pattern=DNS_SERVICE_LABEL,
@@ -152,12 +157,19 @@ _MODEL_PROVIDER = Kind(
     model=ModelProvider,
     plural="modelproviders",
     short_name="mprov",
+    acted_on=True,
+    conditions=(
+        _ACCEPTED,
+        ConditionType("CredentialsResolved", "its API key is there"),
+        ConditionType("Ready", "Routes that it admits may use it"),
+    ),
     columns=(
-        *_verdict("Accepted"),
+        *_verdict("Ready"),
         Column("Type", ".spec.type", "Whose API it is."),
         Column("Countries", ".spec.countries", "Where it processes."),
         Column("Sensitivity", ".spec.maxSensitivity", "The most sensitive requests that may go there."),
-        *_last("Accepted"),
+        *_last("Ready"),
+        Column("URL", ".spec.url", "The API's base URL, where it is stated.", priority=1),
     ),
 )
 
@@ -165,13 +177,28 @@ _INFERENCE_GATEWAY = Kind(
     model=InferenceGateway,
     plural="inferencegateways",
     short_name="igw",
+    acted_on=True,
+    conditions=(
+        _ACCEPTED,
+        ConditionType("Programmed", "every live replica has applied the published table"),
+        ConditionType("Available", "at least one replica serves"),
+        ConditionType("Ready", "all of the above hold"),
+    ),
     name_pattern=DNS_SERVICE_LABEL,
     longest_name=_LONGEST_PARENT,
     columns=(
-        *_verdict("Accepted"),
-        Column("Driver", ".spec.driver", "What carries the requests."),
-        Column("Wanted", ".spec.replicas", "Gateway pods that are asked for.", type="integer"),
-        *_last("Accepted"),
+        *_verdict("Ready"),
+        Column("Address", ".status.address", "Where clients reach it, inside the cluster."),
+        Column("Replicas", ".status.readyReplicas", "Gateway pods that serve.", type="integer"),
+        Column("Routes", ".status.attachedRoutes", "Routes that take part.", type="integer"),
+        *_last("Ready"),
+        Column("Wanted", ".spec.replicas", "Gateway pods that are asked for.", type="integer", priority=1),
+        Column("Table", ".status.table.generation", "The published table's generation.", type="integer", priority=1),
+        Column("Consumers", ".status.attachedConsumers", "Consumers that take part.", type="integer", priority=1),
+        Column(
+            "Providers", ".status.attachedProviders", "ModelProviders that may be used.", type="integer", priority=1
+        ),
+        Column("Driver", ".spec.driver", "What carries the requests.", priority=1),
     ),
 )
 
@@ -179,12 +206,21 @@ _ROUTE = Kind(
     model=Route,
     plural="routes",
     short_name="mroute",
+    acted_on=True,
     selectable_fields=(".spec.gatewayRef.name",),
+    conditions=(
+        ConditionType("Accepted", "the gateway's table has it; parts that are left out are told in the message"),
+        ConditionType("ResolvedRefs", "every backend that it names is there and admits it"),
+        ConditionType("Programmed", "every live replica of the gateway has it as it is"),
+        ConditionType("Ready", "it is accepted and programmed, and somebody answers in at least one rule"),
+    ),
     columns=(
-        *_verdict("Accepted"),
+        *_verdict("Ready"),
         Column("Gateway", ".spec.gatewayRef.name", "The gateway that it is attached to."),
         Column("Models", ".spec.modelNames", "What clients put into `model`."),
-        *_last("Accepted"),
+        Column("Answering", ".status.answeringRules", "Rules in which somebody answers.", type="integer"),
+        *_last("Ready"),
+        Column("Reached by", ".status.modelNames", "The names that it got.", priority=1),
     ),
 )
 
@@ -192,13 +228,21 @@ _CONSUMER = Kind(
     model=Consumer,
     plural="consumers",
     short_name="cons",
+    acted_on=True,
     selectable_fields=(".spec.gatewayRef.name",),
+    conditions=(
+        ConditionType("Accepted", "the gateway admits it; parts that lead nowhere are told in the message"),
+        ConditionType("KeyIssued", "its key is in its Secret and nobody else's"),
+        ConditionType("Ready", "all of the above hold, and there is a Route that it may call"),
+    ),
     columns=(
-        *_verdict("Accepted"),
+        *_verdict("Ready"),
         Column("Gateway", ".spec.gatewayRef.name", "The gateway that it calls."),
         Column("Tier", ".spec.tier", "Its tier."),
         Column("Floor", ".spec.sensitivityFloor", "Its requests are never less sensitive."),
-        *_last("Accepted"),
+        Column("Routes", ".status.routeCount", "How many Routes it may call.", type="integer"),
+        *_last("Ready"),
+        Column("Secret", ".spec.keySecretRef.name", "The Secret that holds its key.", priority=1),
     ),
 )
 

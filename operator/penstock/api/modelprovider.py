@@ -1,4 +1,4 @@
-"""ModelProvider: a hosted API, its models and their prices. Not acted on yet."""
+"""ModelProvider: a hosted API, its models and their prices."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, Field
 from penstock.api import patterns
 from penstock.api.backends import ProviderModelName
 from penstock.api.conditions import Status
-from penstock.api.markers import as_set, map_by
+from penstock.api.integers import Count
+from penstock.api.markers import as_set, atomic, map_by
 from penstock.api.meta import Model, Resource
 from penstock.api.references import (
     AllowedRoutes,
@@ -20,7 +21,15 @@ from penstock.api.references import (
 )
 from penstock.api.rules import Rule, rules
 
-__all__ = ["ModelProvider", "ModelProviderSpec", "ProvidedModel", "ProviderType", "TokenPrice"]
+__all__ = [
+    "DeprecationStatus",
+    "ModelProvider",
+    "ModelProviderSpec",
+    "ModelProviderStatus",
+    "ProvidedModel",
+    "ProviderType",
+    "TokenPrice",
+]
 
 
 class ProviderType(StrEnum):
@@ -96,6 +105,26 @@ class ModelProviderSpec(Model):
     """Whose Routes may use it; left out: this namespace's."""
 
 
+class DeprecationStatus(Model):
+    """A model that the provider ends soon, or has ended."""
+
+    model: ProviderModelName
+    """The name by which Routes refer to it."""
+    deprecation_time: AwareDatetime
+    """When the provider ends it."""
+    routes: Annotated[tuple[Annotated[str, Field(max_length=127)], ...], Field(max_length=16), atomic()] = ()
+    """Routes that use it, as namespace/name; the first 16."""
+    route_count: Count = 0
+    """How many Routes use it."""
+
+
+class ModelProviderStatus(Status):
+    """What the operator and the gateways' tables say of it."""
+
+    deprecations: Annotated[tuple[DeprecationStatus, ...], Field(max_length=64), map_by("model")] = ()
+    """Models that end within 90 days or have ended, the next first."""
+
+
 class ModelProvider(Resource):
     """A hosted API, its models and their prices."""
 
@@ -103,5 +132,5 @@ class ModelProvider(Resource):
 
     spec: ModelProviderSpec
     """What the platform team says about the API."""
-    status: Status = Status()
-    """What the operator saw."""
+    status: ModelProviderStatus = ModelProviderStatus()
+    """What the operator and the gateways' tables say of it."""

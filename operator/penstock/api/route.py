@@ -1,4 +1,4 @@
-"""Route: model names that clients call, and the rules that choose what answers. Not acted on yet."""
+"""Route: model names that clients call, and the rules that choose what answers."""
 
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -9,6 +9,7 @@ from penstock.api import patterns
 from penstock.api.backends import Backend, GatewayReference, WeightedBackend
 from penstock.api.conditions import Status
 from penstock.api.inferencegateway import BareModelName
+from penstock.api.integers import Count
 from penstock.api.markers import as_set, atomic, map_by
 from penstock.api.meta import DNSLabel, Model, Resource
 from penstock.api.references import Amount, ConfigMapKeyReference, Jurisdiction, SensitivityLevel
@@ -27,6 +28,8 @@ __all__ = [
     "RouteMatch",
     "RouteRule",
     "RouteSpec",
+    "RouteStatus",
+    "RuleStatus",
     "Timeouts",
     "TokenRange",
     "Verification",
@@ -256,6 +259,28 @@ class RouteSpec(Model):
     """The rules in order; the first that matches wins."""
 
 
+class RuleStatus(Model):
+    """What became of a rule."""
+
+    name: DNSLabel
+    """The rule's name."""
+    live_backends: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=32), atomic()] = ()
+    """Who answers, by shares first, then the fallback; empty: nobody."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why it does not do all that it says; left out: it does."""
+
+
+class RouteStatus(Status):
+    """What the gateway's table has of it."""
+
+    model_names: Annotated[tuple[Annotated[str, Field(max_length=164)], ...], Field(max_length=128), as_set()] = ()
+    """What clients put into `model` to reach it."""
+    answering_rules: Count = 0
+    """Rules in which somebody answers."""
+    rules: Annotated[tuple[RuleStatus, ...], Field(max_length=32), map_by("name")] = ()
+    """The rules in their order."""
+
+
 class Route(Resource):
     """Model names that clients call, and the rules that choose what answers."""
 
@@ -263,5 +288,5 @@ class Route(Resource):
 
     spec: RouteSpec
     """What clients call, and what answers."""
-    status: Status = Status()
-    """What the operator saw."""
+    status: RouteStatus = RouteStatus()
+    """What the gateway's table has of it."""
