@@ -58,6 +58,9 @@ class Metrics:
         self.decisions = Counter(
             "penstock_placement_decisions", "Decisions that changed, by reason.", ["reason"], registry=registry
         )
+        self.publications = Counter(
+            "penstock_table_publications", "Routing tables published, or why they were not.", ["result"], registry=registry
+        )
         self.pool_gpus = Gauge("penstock_pool_gpus", "GPUs of a pool by state.", ["pool", "state"], registry=registry)
 
 

@@ -8,6 +8,7 @@ import gc
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,13 +23,25 @@ from penstock.front import Front, run_front
 from penstock.health import Health, serve_health, watch_loop
 from penstock.hub.client import Hub
 from penstock.metrics import ClientCollector, Metrics
+from penstock.reconcilers.consumer import ConsumerReconciler
 from penstock.reconcilers.facts import FactsBook, FactsReconciler
+from penstock.reconcilers.inferencegateway import (
+    DEFAULT_GATEWAY_IMAGE,
+    GatewaySettings,
+    InferenceGatewayReconciler,
+)
 from penstock.reconcilers.inferencepool import InferencePoolReconciler
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
 from penstock.reconcilers.modeldeployment import ModelDeploymentReconciler
+from penstock.reconcilers.modelprovider import ModelProviderReconciler
 from penstock.reconcilers.placement import PlacementReconciler
+from penstock.reconcilers.replicas import ReplicaListener
+from penstock.reconcilers.route import RouteReconciler
+from penstock.reconcilers.routingtable import Fence, RoutingTableReconciler
 from penstock.reconcilers.unsupported import UnsupportedReconciler
 from penstock.reconcilers.world import World
+from penstock.server_client.client import ServerClient
+from penstock.server_client.tokens import TokenFile, service_account_token
 from penstock.sources import OTHER_KINDS, OwnKinds, informers, new_world, own_kinds
 from penstock.workqueue.backoff import Backoff
 from penstock.workqueue.clock import Clock
@@ -64,6 +77,13 @@ class OperatorSettings:
     leader_elect: bool = True
     hub_url: str = "https://huggingface.co"
     hub_enabled: bool = True
+    server_url: str = ""
+    """The control-plane server; empty: none, and no gateway is run."""
+    server_token_file: str | None = None
+    """A bearer token for it; None: the service account's own."""
+    gateway_server_url: str = ""
+    """The same server as gateway replicas reach it; empty: the same URL."""
+    gateway_image: str = DEFAULT_GATEWAY_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +105,19 @@ async def run_operator(settings: OperatorSettings, surroundings: Surroundings, s
             await operator.run()
         finally:
             await operator.election.release()
+            if operator.server is not None:
+                await operator.server.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What reconcilers work with; `server` is None where there is nobody to publish to, `fence` proves that we lead."""
+
+    client: Client
+    world: World
+    events: EventRecorder
+    server: ServerClient | None
+    fence: Fence
 
 
 @dataclass(slots=True)
@@ -94,16 +127,14 @@ class Router:
     handlers: dict[Subject, Callable[[Key], Awaitable[Result]]]
 
     @classmethod
-    def build(
-        cls,
-        settings: OperatorSettings,
-        surroundings: Surroundings,
-        client: Client,
-        world: World,
-        events: EventRecorder,
-    ) -> "Router":
+    def build(cls, settings: OperatorSettings, surroundings: Surroundings, means: Means) -> "Router":
         """One reconciler per subject."""
         clock, metrics = surroundings.clock, surroundings.metrics
+        client, world, events, server = means.client, means.world, means.events, means.server
+        gateways = GatewaySettings(
+            settings.gateway_image, settings.gateway_server_url or settings.server_url, settings.namespace
+        )
+        tables = RoutingTableReconciler(world, client, server, means.fence, clock, metrics)
         book = FactsBook(hub_enabled=settings.hub_enabled)
         types = {kind.plural: kind for kind in OTHER_KINDS}
         deployments = ModelDeploymentReconciler(world, client, events, clock, settings.namespace)
@@ -115,6 +146,11 @@ class Router:
                 Subject.INFERENCE_POOL: InferencePoolReconciler(world, client, clock, metrics).reconcile,
                 Subject.PLACEMENT: lambda _key: placement.reconcile(),
                 Subject.MODEL_FACTS: facts.reconcile,
+                Subject.INFERENCE_GATEWAY: InferenceGatewayReconciler(world, client, server, gateways, clock).reconcile,
+                Subject.ROUTING_TABLE: tables.reconcile,
+                Subject.MODEL_PROVIDER: ModelProviderReconciler(world, client, clock).reconcile,
+                Subject.ROUTE: RouteReconciler(world, client, clock).reconcile,
+                Subject.CONSUMER: ConsumerReconciler(world, client, clock).reconcile,
                 Subject.UNSUPPORTED: UnsupportedReconciler(world, client, clock, types).reconcile,
             }
         )
@@ -187,6 +223,7 @@ class Operator:
     events: EventRecorder
     election: LeaseElection
     router: Router
+    server: ServerClient | None = None
     working: bool = False
     watching: bool = False
 
@@ -198,7 +235,12 @@ class Operator:
         clock, random, metrics = surroundings.clock, surroundings.random, surroundings.metrics
         queue: WorkQueue[Key] = WorkQueue(clock=clock, backoff=Backoff(random), observer=QueueMetrics(metrics))
         world = new_world(queue)
+        world.traffic.enabled = bool(settings.server_url)
+        election = LeaseElection(
+            client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
+        )
         events = EventRecorder(client, clock=clock, instance=settings.identity)
+        means = Means(client, world, events, _server(settings), _fence(settings, election))
         gate = new_gate()
         metrics.registry.register(ClientCollector(client.requests, lambda: events.dropped))
         return cls(
@@ -211,10 +253,9 @@ class Operator:
             own=own_kinds(world, queue, client, clock, gate),
             informers=informers(world, client, clock, random, gate),
             events=events,
-            election=LeaseElection(
-                client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
-            ),
-            router=Router.build(settings, surroundings, client, world, events),
+            election=election,
+            router=Router.build(settings, surroundings, means),
+            server=means.server,
         )
 
     async def run(self) -> None:
@@ -311,7 +352,16 @@ class Operator:
         # Whatever waits already is waiting for a place: visited before, it would only have to be visited again.
         await workers.prepare(PLACEMENT)
         self.working = True
-        await workers.run()
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._listen())
+            await workers.run()
+            listening.cancel()
+
+    async def _listen(self) -> None:
+        """To gateway replicas, where there is a server that hears them."""
+        if self.server is not None:
+            random = self.surroundings.random
+            await ReplicaListener(self.world, self.server, self.surroundings.clock, random).run()
 
     def _missing(self) -> list[str]:
         """Stores that are not full yet; a standby is as ready as the leader."""
@@ -326,3 +376,27 @@ class Operator:
             for informer in self.informers
             if informer.synced.is_set() and now - informer.last_heard > _SILENT_WATCH_SECONDS
         ]
+
+
+def _server(settings: OperatorSettings) -> ServerClient | None:
+    if not settings.server_url:
+        return None
+    named = settings.server_token_file
+    return ServerClient(settings.server_url, TokenFile(Path(named)) if named else service_account_token())
+
+
+def _fence(settings: OperatorSettings, election: LeaseElection) -> Fence:
+    """The Lease's generation; an operator that is alone by declaration takes whatever term it has to."""
+    if settings.leader_elect:
+        return Fence(lambda: election.generation, election.outrank)
+    alone = _Alone()
+    return Fence(lambda: alone.term, alone.outrank)
+
+
+@dataclass(slots=True)
+class _Alone:
+    term: int = 0
+
+    async def outrank(self, term: int) -> bool:
+        self.term = term + 1
+        return True

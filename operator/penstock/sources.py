@@ -7,30 +7,41 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from penstock.api.consumer import Consumer
+from penstock.api.inferencegateway import InferenceGateway
 from penstock.api.inferencepool import InferencePool
 from penstock.api.meta import Resource
 from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.modelprovider import ModelProvider
+from penstock.api.route import Route
 from penstock.cluster.client import Client
 from penstock.cluster.informer import Informer
 from penstock.cluster.resources import (
+    CONSUMERS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
+    INFERENCE_GATEWAYS,
     INFERENCE_POOLS,
     MODEL_DEPLOYMENTS,
+    MODEL_PROVIDERS,
     NAMESPACES,
     NODES,
     OWN_KINDS,
     PODS,
     RESOURCE_QUOTAS,
+    ROUTES,
+    SECRETS,
     ResourceType,
 )
 from penstock.cluster.store import Store
 from penstock.cluster.sweep import Sweep
 from penstock.front import Watched
-from penstock.reconcilers.children import CHILD_KINDS
+from penstock.gateways.litellm.names import WATCHED_LABEL
+from penstock.reconcilers.children import WATCHED_CHILDREN
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.keys import Key, Subject
 from penstock.reconcilers.revisions import slim_revision
+from penstock.reconcilers.secrets import slim_secret
 from penstock.reconcilers.stored import slim_child, slim_namespace, slim_node, slim_pod, slim_quota, slim_workload
 from penstock.reconcilers.world import World
 from penstock.workqueue.clock import Clock
@@ -40,10 +51,10 @@ __all__ = ["OTHER_KINDS", "OwnKinds", "informers", "new_world", "own_kinds"]
 
 _MANAGED = "app.kubernetes.io/managed-by=penstock"
 
-OTHER_KINDS = tuple(kind for kind in OWN_KINDS if kind not in {INFERENCE_POOLS, MODEL_DEPLOYMENTS})
-"""Our kinds that are not acted on yet."""
+_ACTED_ON = (INFERENCE_POOLS, MODEL_DEPLOYMENTS, INFERENCE_GATEWAYS, MODEL_PROVIDERS, ROUTES, CONSUMERS)
 
-_WATCHED_BY_US = tuple(CHILD_KINDS.values())
+OTHER_KINDS = tuple(kind for kind in OWN_KINDS if kind not in _ACTED_ON)
+"""Our kinds that are not acted on yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ def new_world(queue: WorkQueue[Key]) -> World:
         enqueue=queue.add,
         enqueue_after=queue.add_after,
         others={kind.plural: Store() for kind in OTHER_KINDS},
-        children={name: Store() for name in CHILD_KINDS},
+        children={kind.kind: Store() for kind in WATCHED_CHILDREN},
     )
 
 
@@ -78,21 +89,28 @@ def informers(
     owned = partial(make, labels=_MANAGED)
     children = tuple(
         owned(kind=kind, slim=slim_child, store=world.children[kind.kind], changed=world.on_owned)
-        for kind in _WATCHED_BY_US
+        for kind in WATCHED_CHILDREN
     )
+    secrets = make(kind=SECRETS, slim=slim_secret, store=world.secrets, changed=world.on_secret, labels=WATCHED_LABEL)
     return (
         *surroundings,
         owned(kind=DEPLOYMENTS, slim=slim_workload, store=world.workloads, changed=world.on_owned),
         owned(kind=CONTROLLER_REVISIONS, slim=slim_revision, store=world.revisions, changed=world.on_revision),
         *children,
+        secrets,
     )
 
 
 def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock, gate: asyncio.Semaphore) -> OwnKinds:
     """The eight kinds of `penstock.dev`, each with its store and what happens on a change."""
+    routed = world.on_routed
     feeds = [
         _Feed(MODEL_DEPLOYMENTS, ModelDeployment, world.deployments, world.on_deployment, Subject.MODEL_DEPLOYMENT),
         _Feed(INFERENCE_POOLS, InferencePool, world.pools, world.on_pool, Subject.INFERENCE_POOL),
+        _Feed(INFERENCE_GATEWAYS, InferenceGateway, world.gateways, world.on_gateway, Subject.INFERENCE_GATEWAY),
+        _Feed(MODEL_PROVIDERS, ModelProvider, world.providers, routed(Subject.MODEL_PROVIDER), Subject.MODEL_PROVIDER),
+        _Feed(ROUTES, Route, world.routes, routed(Subject.ROUTE), Subject.ROUTE),
+        _Feed(CONSUMERS, Consumer, world.consumers, routed(Subject.CONSUMER), Subject.CONSUMER),
         *(
             _Feed(kind, Resource, world.others[kind.plural], world.on_other(kind.plural), Subject.UNSUPPORTED)
             for kind in OTHER_KINDS

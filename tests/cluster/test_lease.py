@@ -249,3 +249,31 @@ class _Line:
             return await getattr(self.api, name)(*arguments)
 
         return call
+
+
+async def test_a_leader_raises_its_token_above_an_older_life_of_the_lease() -> None:
+    """The Lease was deleted and counts from 1 again, while somebody remembers greater terms."""
+    api, clock = LeaseAPI(), FakeClock()
+    one = election(api, clock)
+    async with running(one):
+        await clock.advance(0)
+        assert await one.outrank(41)
+        assert (one.generation, api.spec["leaseTransitions"]) == (42, 42)
+        await clock.advance(60)
+        assert one.leading.is_set()
+        assert one.generation == 42
+
+
+async def test_who_does_not_lead_raises_nothing() -> None:
+    """Neither a standby, nor one whose Lease somebody took without its knowing, nor while the API server is away."""
+    api, clock = LeaseAPI(), FakeClock()
+    one, two = election(api, clock), election(api, clock, "two")
+    async with running(one):
+        await clock.advance(0)
+        assert not await two.outrank(41)
+        api.away = True
+        assert not await one.outrank(41)
+        api.away = False
+        api.spec["holderIdentity"] = "somebody"
+        assert not await one.outrank(41)
+        assert one.generation == 1

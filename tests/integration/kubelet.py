@@ -18,7 +18,10 @@ __all__ = ["Kubelet"]
 Object = dict[str, Any]
 
 _WATCHED = frozenset({"Deployment", "Pod", "Node"})
-_COLLECTED = ("controllerrevisions", "deployments", "services", "poddisruptionbudgets", "networkpolicies")
+_COLLECTED = (
+    *("controllerrevisions", "deployments", "services", "poddisruptionbudgets", "networkpolicies"),
+    *("configmaps", "secrets"),
+)
 _RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 
 
@@ -38,6 +41,7 @@ class Kubelet:
     ready: Callable[[Object], bool] = _at_once
     trouble: Callable[[Object], str] = _nothing_wrong
     _numbers: Any = field(default_factory=count)
+    _addresses: dict[str, str] = field(default_factory=dict)
     _due: bool = False
 
     def start(self) -> Callable[[], None]:
@@ -68,7 +72,8 @@ class Kubelet:
 
     def _collect(self) -> None:
         """Children that were made after their owner was gone: the garbage collector's part."""
-        owners = {each["metadata"]["uid"] for each in self.server.objects("modeldeployments")}
+        kinds = ("modeldeployments", "inferencegateways", "consumers")
+        owners = {each["metadata"]["uid"] for kind in kinds for each in self.server.objects(kind)}
         for plural in _COLLECTED:
             for live in self.server.objects(plural):
                 if _owner(live) and _owner(live) not in owners:
@@ -121,10 +126,16 @@ class Kubelet:
         waiting = {"reason": why, "message": "it said so"}
         status: Object = {
             "phase": "Running",
+            "podIP": self._address(pod),
             "conditions": [{"type": "Ready", "status": str(ready)}],
             "containerStatuses": [{"name": "engine", "ready": ready, "state": {"waiting": waiting} if why else {}}],
         }
         self._write("pods", pod, status)
+
+    def _address(self, pod: Object) -> str:
+        """As long as it lives."""
+        third, fourth = divmod(len(self._addresses), 250)
+        return self._addresses.setdefault(pod["metadata"]["uid"], f"10.0.{third}.{fourth + 1}")
 
     def _node_ready(self, name: str) -> bool:
         node = self.server.get("nodes", "", name) or {}

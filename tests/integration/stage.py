@@ -169,8 +169,8 @@ class Stage:
     operators: list[Running] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, identity: str = "one", *, leader_elect: bool = False) -> Running:
-        """Start an operator; it is not waited for."""
+    async def start(self, identity: str = "one", *, leader_elect: bool = False, **more: Any) -> Running:
+        """Start an operator; it is not waited for. `more` are settings, such as the server's URL."""
         settings = OperatorSettings(
             namespace=_NAMESPACE,
             identity=identity,
@@ -179,6 +179,7 @@ class Stage:
             port=0,
             leader_elect=leader_elect,
             hub_enabled=False,
+            **more,
         )
         surroundings = Surroundings(clock=self.clock, random=Random(1), metrics=Metrics())
         config = self.server.kubeconfig(self.folder / "config")
@@ -362,8 +363,9 @@ def _labels(live: Object) -> dict[str, str]:
 
 
 def _is_watched(live: Object, selector: str) -> bool:
-    key, _, value = selector.partition("=")
-    return not selector or _labels(live).get(key) == value
+    key, wants_value, value = selector.partition("=")
+    found = _labels(live).get(key)
+    return not selector or (found == value if wants_value else found is not None)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import click
 from penstock.cli.logs import log_to_stderr
 from penstock.metrics import Metrics
 from penstock.process import LostLease, OperatorSettings, Surroundings, run_operator
+from penstock.reconcilers.inferencegateway import DEFAULT_GATEWAY_IMAGE
 from penstock.workqueue.clock import SystemClock
 
 __all__ = ["operator"]
@@ -34,6 +35,10 @@ _log = logging.getLogger("penstock")
 @click.option("--leader-elect/--no-leader-elect", default=True, show_default=True)
 @click.option("--hub-url", default="https://huggingface.co", show_default=True, help="The model hub or its mirror.")
 @click.option("--hub/--no-hub", "hub_enabled", default=True, show_default=True, help="--no-hub: an air-gapped site.")
+@click.option("--server-url", default="", help="The control-plane server; without it no gateway is run.")
+@click.option("--server-token-file", type=click.Path(dir_okay=False), help="Left out: the service account's own token.")
+@click.option("--gateway-server-url", default="", help="The server as gateway replicas reach it, where that differs.")
+@click.option("--gateway-image", default=DEFAULT_GATEWAY_IMAGE, show_default=True)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def operator(*, log_format: str, log_level: str, **settings: object) -> None:

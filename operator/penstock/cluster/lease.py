@@ -67,6 +67,22 @@ class LeaseElection:
         self.leading.clear()
         await self._within(_RELEASE_SECONDS, self._give_up())
 
+    async def outrank(self, term: int) -> bool:
+        """Raise our token above `term`, where the Lease is ours: it was made anew since, and counts from the beginning.
+
+        False where another one leads, or nobody knows.
+        """
+        return self.leading.is_set() and await self._within(_RELEASE_SECONDS, self._raise_above(term))
+
+    async def _raise_above(self, term: int) -> bool:
+        live = await self.client.get(LEASES, self.name, self.namespace)
+        spec = live.get("spec") or {}
+        if spec.get("holderIdentity") != self.identity:
+            return False
+        await self.client.replace({**_typed(live), "spec": {**spec, "leaseTransitions": term + 1}})
+        self._hold(term + 1)
+        return True
+
     def _pause(self) -> float:
         """A leader looks again at the latest when its time is up."""
         if not self.leading.is_set():

@@ -11,11 +11,14 @@ __all__ = [
     "CONTROLLER_REVISIONS",
     "CUSTOM_RESOURCE_DEFINITIONS",
     "DEPLOYMENTS",
+    "CONSUMERS",
     "EVENTS",
+    "INFERENCE_GATEWAYS",
     "INFERENCE_POOLS",
     "JOBS",
     "LEASES",
     "MODEL_DEPLOYMENTS",
+    "MODEL_PROVIDERS",
     "NAMESPACES",
     "NETWORK_POLICIES",
     "NODES",
@@ -26,6 +29,7 @@ __all__ = [
     "PRIORITY_CLASSES",
     "REPLICA_SETS",
     "RESOURCE_QUOTAS",
+    "ROUTES",
     "SECRETS",
     "SERVICES",
     "SUBJECT_ACCESS_REVIEWS",
@@ -102,8 +106,12 @@ def _own(name: str) -> ResourceType:
 OWN_KINDS = tuple(_own(kind.name) for kind in KINDS)
 """All kinds of `penstock.dev`."""
 
+CONSUMERS = _own("Consumer")
+INFERENCE_GATEWAYS = _own("InferenceGateway")
 INFERENCE_POOLS = _own("InferencePool")
 MODEL_DEPLOYMENTS = _own("ModelDeployment")
+MODEL_PROVIDERS = _own("ModelProvider")
+ROUTES = _own("Route")
 
 _BY_KIND = {
     (resource.api_version, resource.kind): resource

@@ -7,25 +7,32 @@ from typing import Any
 from penstock.cluster.client import Client, PatchType
 from penstock.cluster.errors import Invalid, NotFound
 from penstock.cluster.resources import (
+    CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     JOBS,
     NETWORK_POLICIES,
     PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
+    SECRETS,
     SERVICES,
     ResourceType,
 )
 from penstock.reconcilers.revisions import RevisionRecord, slim_revision
+from penstock.reconcilers.secrets import SecretRecord, slim_secret
 from penstock.reconcilers.stored import Child, Workload, slim_child, slim_workload
 from penstock.reconcilers.world import World
 
-__all__ = ["CHILD_KINDS", "Changes", "Children"]
+__all__ = ["CHILD_KINDS", "WATCHED_CHILDREN", "Changes", "Children"]
 
 CHILD_KINDS: Mapping[str, ResourceType] = {
     kind.kind: kind for kind in (SERVICES, POD_DISRUPTION_BUDGETS, NETWORK_POLICIES, PERSISTENT_VOLUME_CLAIMS, JOBS)
 }
-"""Children that are kept as a digest only; Deployments and ControllerRevisions have records of their own."""
+"""Children of a ModelDeployment that are kept as a digest only; Deployments and ControllerRevisions have records of
+their own."""
+
+WATCHED_CHILDREN = (*CHILD_KINDS.values(), CONFIG_MAPS)
+"""All kinds of which the children are kept as a digest only; a gateway has a ConfigMap beside those."""
 
 
 @dataclass(slots=True)
@@ -63,7 +70,9 @@ class Children:
         await self.client.patch(SERVICES, metadata["name"], metadata["namespace"], ports, content_type=PatchType.MERGE)
         return await self.client.apply(manifest)
 
-    async def delete(self, kind: ResourceType, record: Child | Workload | RevisionRecord, changes: Changes) -> None:
+    async def delete(
+        self, kind: ResourceType, record: Child | Workload | RevisionRecord | SecretRecord, changes: Changes
+    ) -> None:
         """Delete that very object (uid); one that is gone already is as good."""
         try:
             await self.client.delete(kind, record.name, record.namespace, uid=record.uid)
@@ -78,13 +87,16 @@ class Children:
             record = slim_revision(live)
             if record is not None:
                 self.world.revisions.put(record)
+        elif kind == SECRETS.kind:
+            self.world.secrets.put(slim_secret(live))
         else:
             self.world.children[kind].put(slim_child(live))
 
-    def _drop(self, kind: str, record: Child | Workload | RevisionRecord) -> None:
+    def _drop(self, kind: str, record: Child | Workload | RevisionRecord | SecretRecord) -> None:
         stores: dict[str, Callable[[str, str, str], object]] = {
             DEPLOYMENTS.kind: self.world.workloads.remove,
             CONTROLLER_REVISIONS.kind: self.world.revisions.remove,
+            SECRETS.kind: self.world.secrets.remove,
         }
         remove = stores.get(kind) or self.world.children[kind].remove
         remove(record.namespace, record.name, record.uid)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -43,6 +44,8 @@ class Custom(Generic[R]):
     refusals: tuple[Refusal, ...]
     status: dict[str, Any]
     digest: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, live: dict[str, Any], kind: type[R]) -> "Custom[R]":
@@ -63,6 +66,8 @@ class Custom(Generic[R]):
             # Server-side apply leaves an empty object where our last field of it went.
             status=_filled(live.get("status") or {}),
             digest=spec_digest(parsed.spec) if isinstance(parsed, ModelDeployment) else "",
+            labels=metadata.get("labels") or {},
+            finalizers=tuple(metadata.get("finalizers") or ()),
         )
 
 

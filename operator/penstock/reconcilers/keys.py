@@ -13,6 +13,11 @@ class Subject(StrEnum):
     INFERENCE_POOL = "inferencepool"
     PLACEMENT = "placement"
     MODEL_FACTS = "modelfacts"
+    INFERENCE_GATEWAY = "inferencegateway"
+    ROUTING_TABLE = "routingtable"
+    MODEL_PROVIDER = "modelprovider"
+    ROUTE = "route"
+    CONSUMER = "consumer"
     UNSUPPORTED = "unsupported"
 
 

@@ -67,6 +67,8 @@ class ModelDeploymentReconciler:
             return Result()
         await self._report(gather(self.world, custom), outcome, changes)
         if changes:
+            # What we wrote ourselves comes back as no event.
+            self.world.route_soon()
             _log.info("%s: %s", key, "; ".join(changes.lines))
         return Result(requeue_after=outcome.look_again_seconds)
 

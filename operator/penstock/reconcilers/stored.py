@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from penstock.api.meta import GROUP
 from penstock.cluster.owned import owned_digest
+from penstock.gateways.litellm.names import GATEWAY_LABEL
 from penstock.render.names import DEPLOYMENT_LABEL, REVISION_LABEL
 
 __all__ = [
     "GPU_RESOURCES",
+    "LEAVING_ANNOTATION",
     "Child",
     "NamespaceRecord",
     "NodeRecord",
@@ -31,6 +34,7 @@ __all__ = [
 
 Object = dict[str, Any]
 
+LEAVING_ANNOTATION = f"{GROUP}/leaving"
 GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 
 _MESSAGE_LENGTH = 300
@@ -88,6 +92,11 @@ class PodRecord:
     unschedulable: str
     trouble: str
     restarts: int
+    address: str = ""
+    leaving: bool = False
+    """Chosen to go at the next scale-down: it gets no new requests."""
+    gateway: str = ""
+    """The InferenceGateway of its namespace that it is a replica of."""
 
     @property
     def holds_gpus(self) -> bool:
@@ -205,6 +214,9 @@ def slim_pod(live: Object) -> PodRecord:
         unschedulable=_unschedulable(status),
         trouble=_trouble(status),
         restarts=sum(item.get("restartCount", 0) for item in status.get("containerStatuses") or ()),
+        address=status.get("podIP", ""),
+        gateway=labels.get(GATEWAY_LABEL, ""),
+        leaving=LEAVING_ANNOTATION in (live["metadata"].get("annotations") or {}),
     )
 
 

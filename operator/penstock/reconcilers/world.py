@@ -3,13 +3,17 @@
 Event sources call `on_*`; nothing here talks to the API server.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.api.consumer import Consumer
+from penstock.api.inferencegateway import InferenceGateway
 from penstock.api.inferencepool import InferencePool
 from penstock.api.meta import Resource
 from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.modelprovider import ModelProvider
+from penstock.api.route import Route
 from penstock.cluster.store import Store
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.plan import Decision
@@ -17,7 +21,12 @@ from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.fleet import Membership
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
 from penstock.reconcilers.revisions import RevisionRecord
+from penstock.reconcilers.secrets import SecretBook, SecretRecord
 from penstock.reconcilers.stored import Child, NamespaceRecord, NodeRecord, PodRecord, QuotaRecord, Workload
+from penstock.reconcilers.traffic import Traffic
+from penstock.routing.build import Built
+from penstock.routing.explain import RouteExplanation
+from penstock.server_client.client import LiveReplica
 
 __all__ = ["Candidate", "Decided", "World"]
 
@@ -27,13 +36,19 @@ def _deployment_of(pod: PodRecord) -> Iterable[Hashable]:
 
 
 _COUNT_DELAY_SECONDS = 0.2
+_TABLE_DELAY_SECONDS = 0.02
+_REPORT_DELAY_SECONDS = 0.5
 
 
-def _uid_of(record: Custom[ModelDeployment]) -> Iterable[Hashable]:
+def _uid_of(record: Custom[Any]) -> Iterable[Hashable]:
     return (record.uid,)
 
 
 def _deployment_store() -> Store[Custom[ModelDeployment]]:
+    return Store(indices={"uid": _uid_of})
+
+
+def _gateway_store() -> Store[Custom[InferenceGateway]]:
     return Store(indices={"uid": _uid_of})
 
 
@@ -45,8 +60,12 @@ def _quota_store() -> Store[QuotaRecord]:
     return Store(indices={"namespace": _namespace_of})
 
 
+def _gateway_of(pod: PodRecord) -> Iterable[Hashable]:
+    return ((pod.namespace, pod.gateway),) if pod.gateway else ()
+
+
 def _pod_store() -> Store[PodRecord]:
-    return Store(indices={"deployment": _deployment_of})
+    return Store(indices={"deployment": _deployment_of, "gateway": _gateway_of})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +99,11 @@ class World:
     enqueue_after: Callable[[Key, float], None]
     deployments: Store[Custom[ModelDeployment]] = field(default_factory=_deployment_store)
     pools: Store[Custom[InferencePool]] = field(default_factory=Store)
+    gateways: Store[Custom[InferenceGateway]] = field(default_factory=_gateway_store)
+    providers: Store[Custom[ModelProvider]] = field(default_factory=Store)
+    routes: Store[Custom[Route]] = field(default_factory=Store)
+    consumers: Store[Custom[Consumer]] = field(default_factory=Store)
+    secrets: Store[SecretRecord] = field(default_factory=Store)
     others: dict[str, Store[Custom[Resource]]] = field(default_factory=dict)
     revisions: Store[RevisionRecord] = field(default_factory=Store)
     workloads: Store[Workload] = field(default_factory=Store)
@@ -91,6 +115,11 @@ class World:
     decisions: dict[DeploymentKey, Decided] = field(default_factory=dict)
     tenants: dict[DeploymentKey, Candidate] = field(default_factory=dict)
     members: dict[str, Membership] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
+    built: dict[tuple[str, str], Built] = field(default_factory=dict)
+    explained: dict[tuple[str, str], Mapping[str, RouteExplanation]] = field(default_factory=dict)
+    reports: dict[tuple[str, str], tuple[LiveReplica, ...]] = field(default_factory=dict)
+    keys: SecretBook = field(default_factory=SecretBook)
     stale_tenants: set[DeploymentKey] = field(default_factory=set)
     placement_delay: float = 0.05
     fleet_changed: bool = True
@@ -104,6 +133,15 @@ class World:
         """Have everything placed after a short while, so that a burst of changes costs one pass."""
         self.enqueue_after(PLACEMENT, self.placement_delay)
 
+    def route_soon(self) -> None:
+        """Have every gateway's table made anew after a moment, so that a burst of changes costs one of each."""
+        for gateway in self.gateways:
+            self.enqueue_after(Key(Subject.ROUTING_TABLE, gateway.namespace, gateway.name), _TABLE_DELAY_SECONDS)
+
+    def report_soon(self, namespace: str, name: str) -> None:
+        """Have the gateway's status looked at, once for a burst of acknowledgements."""
+        self.enqueue_after(Key(Subject.INFERENCE_GATEWAY, namespace, name), _REPORT_DELAY_SECONDS)
+
     def on_deployment(self, before: Custom[ModelDeployment] | None, after: Custom[ModelDeployment] | None) -> None:
         """A ModelDeployment came, changed or went."""
         record = after or before
@@ -112,6 +150,9 @@ class World:
         self.look_at(record.namespace, record.name)
         if before is None or after is None or before.generation != after.generation or before.uid != after.uid:
             self.place_soon()
+            self.route_soon()
+        elif (before.deleting, before.finalizers) != (after.deleting, after.finalizers):
+            self.route_soon()
 
     def on_pool(self, before: Custom[InferencePool] | None, after: Custom[InferencePool] | None) -> None:
         """A pool came, changed or went: nodes may change hands, so every pool looks again."""
@@ -129,12 +170,17 @@ class World:
         self.fleet_changed = True
         self._look_at_pools()
         self.place_soon()
+        self.route_soon()
 
     def on_pod(self, before: PodRecord | None, after: PodRecord | None) -> None:
         """A pod with GPUs came, changed or went."""
         for record in {id(r): r for r in (before, after) if r}.values():
             if record.deployment:
                 self.look_at(record.namespace, record.deployment)
+            if record.gateway:
+                self._note_replicas(record.namespace, record.gateway)
+        if _answering(before) != _answering(after):
+            self.route_soon()
         if _holding(before) != _holding(after) or _waiting(before) != _waiting(after):
             self._look_at_pools()
             self.place_soon()
@@ -145,6 +191,10 @@ class World:
         owner = self.deployment_by_uid(record.owner_uid)
         if owner is not None:
             self.look_at(owner.namespace, owner.name)
+            self.route_soon()
+            return
+        for gateway in self.gateways.by_index("uid", record.owner_uid):
+            self.enqueue(Key(Subject.INFERENCE_GATEWAY, gateway.namespace, gateway.name))
 
     def on_revision(self, before: RevisionRecord | None, after: RevisionRecord | None) -> None:
         """A ControllerRevision came, changed or went: the assignments that placement reads have changed."""
@@ -157,6 +207,7 @@ class World:
         namespace = record.namespace or record.name
         self.stale_tenants.update(key for key in self.tenants if key[0] == namespace)
         self.place_soon()
+        self.route_soon()
 
     def on_other(self, kind: str) -> Callable[[Custom[Resource] | None, Custom[Resource] | None], None]:
         """What to do when a resource of a kind that is not acted on came, changed or went."""
@@ -166,6 +217,40 @@ class World:
                 self.enqueue(Key(Subject.UNSUPPORTED, after.namespace, after.name, kind))
 
         return changed
+
+    def on_gateway(self, before: Custom[InferenceGateway] | None, after: Custom[InferenceGateway] | None) -> None:
+        """A gateway came, changed or went; one that comes is expected before anything else is decided."""
+        record = after or before
+        if record is None:
+            return
+        if after is not None and self.traffic.enabled:
+            self.traffic.expect((after.namespace, after.name))
+            self._note_replicas(after.namespace, after.name)
+        self.enqueue(Key(Subject.INFERENCE_GATEWAY, record.namespace, record.name))
+        if not _same_spec(before, after):
+            self.enqueue(Key(Subject.ROUTING_TABLE, record.namespace, record.name))
+
+    def on_routed(self, subject: Subject) -> Callable[[Custom[Any] | None, Custom[Any] | None], None]:
+        """What to do when a Route, a ModelProvider or a Consumer came, changed or went."""
+
+        def changed(before: Custom[Any] | None, after: Custom[Any] | None) -> None:
+            if after is not None:
+                self.enqueue(Key(subject, after.namespace, after.name))
+            elif before is not None:
+                self.keys.forget(subject, (before.namespace, before.name))
+            if not _same_spec(before, after):
+                self.route_soon()
+
+        return changed
+
+    def on_secret(self, before: SecretRecord | None, after: SecretRecord | None) -> None:
+        """A Secret that is watched came, changed or went: whoever reads it looks again."""
+        record = after or before
+        if record is None:
+            return
+        self.on_owned(before, after)
+        for subject, (namespace, name) in self.keys.readers(record.namespace, record.name):
+            self.enqueue(Key(subject, namespace, name))
 
     def facts_known(self, namespace: str, name: str) -> None:
         """A question about a checkpoint of the deployment was answered."""
@@ -177,9 +262,46 @@ class World:
         found = self.deployments.by_index("uid", uid)
         return found[0] if found else None
 
+    def _note_replicas(self, namespace: str, gateway: str) -> None:
+        """Which pods of the gateway may send requests on: those that are ready, and those that end their work."""
+        traffic = self.traffic.gateways.get((namespace, gateway))
+        if traffic is None:
+            return
+        before, traffic.pods = (
+            traffic.pods,
+            frozenset(
+                pod.name
+                for pod in self.pods.by_index("gateway", (namespace, gateway))
+                if (pod.ready or pod.terminating) and not pod.finished
+            ),
+        )
+        if traffic.pods != before:
+            self.report_soon(namespace, gateway)
+            for asker in self.traffic.take_asking():
+                self.look_at(*asker)
+
     def _look_at_pools(self) -> None:
         for pool in self.pools:
             self.enqueue_after(Key(Subject.INFERENCE_POOL, "", pool.name), _COUNT_DELAY_SECONDS)
+
+
+def _same_spec(before: Custom[Any] | None, after: Custom[Any] | None) -> bool:
+    """Whether nothing that a table is made from differs; labels of a Consumer are matched, too."""
+    if before is None or after is None:
+        return False
+    return (before.uid, before.generation, before.deleting, before.labels) == (
+        after.uid,
+        after.generation,
+        after.deleting,
+        after.labels,
+    )
+
+
+def _answering(pod: PodRecord | None) -> tuple[object, ...] | None:
+    """What a table says of an engine's pod; other pods are in none."""
+    if pod is None or not pod.deployment:
+        return None
+    return (pod.address, pod.revision, pod.ready, pod.terminating, pod.leaving)
 
 
 def _holding(pod: PodRecord | None) -> tuple[str, tuple[tuple[str, int], ...]] | None:

@@ -1,0 +1,35 @@
+"""What the gateways' tables say of a Route, a Consumer or a ModelProvider."""
+
+from typing import Any
+
+from penstock.api.backends import GatewayReference
+from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.standing import Standing
+from penstock.reconcilers.traffic import GatewayKey
+from penstock.reconcilers.world import World
+from penstock.routing.problems import Kind, Problem
+
+__all__ = ["gateway_of", "problems_of", "standing_of"]
+
+
+def gateway_of(custom: Custom[Any], reference: GatewayReference) -> GatewayKey:
+    """The gateway that it names."""
+    return (reference.namespace or custom.namespace, reference.name)
+
+
+def problems_of(world: World, gateway: GatewayKey, kind: Kind, custom: Custom[Any]) -> tuple[Problem, ...]:
+    """What that gateway's newest table says is wrong with it."""
+    built, name = world.built.get(gateway), f"{custom.namespace}/{custom.name}"
+    return tuple(each for each in (built.problems if built else ()) if each.kind is kind and each.name == name)
+
+
+def standing_of(world: World, gateway: GatewayKey | None, kind: Kind, custom: Custom[Any]) -> Standing:
+    """How it stands with the gateway that it names; None where its spec cannot be read."""
+    if gateway is None:
+        return Standing("", found=False)
+    return Standing(
+        gateway="/".join(gateway),
+        found=world.gateways.get(*gateway) is not None,
+        has_table=gateway in world.built,
+        problems=problems_of(world, gateway, kind, custom),
+    )

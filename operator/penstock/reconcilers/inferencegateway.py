@@ -1,0 +1,234 @@
+"""InferenceGateway: what runs it is there, with a token for the server; and how its replicas stand."""
+
+import logging
+import secrets
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock import __version__
+from penstock.api.inferencegateway import InferenceGateway
+from penstock.cluster.client import Client
+from penstock.cluster.errors import NotFound
+from penstock.cluster.owned import manifest_digest
+from penstock.cluster.resources import DEPLOYMENTS, INFERENCE_GATEWAYS, SECRETS
+from penstock.errors import ServerError
+from penstock.gateways.litellm import (
+    GatewayRequest,
+    gateway_name,
+    render_gateway,
+    render_token,
+    token_secret_name,
+    unsupported,
+)
+from penstock.gateways.litellm.names import MASTER_KEY, TOKEN_KEY
+from penstock.reconcilers.children import Changes, Children
+from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.gateway_status import (
+    Attached,
+    GatewayReplica,
+    GatewaySeen,
+    PublishedTable,
+    gateway_status,
+)
+from penstock.reconcilers.keys import Key
+from penstock.reconcilers.reporting import Reporter
+from penstock.reconcilers.revisions import unscaled
+from penstock.reconcilers.secrets import key_fact
+from penstock.reconcilers.traffic import GatewayKey, GatewayTraffic
+from penstock.reconcilers.world import World
+from penstock.rollout.drain import Replica
+from penstock.routing.build import Built
+from penstock.routing.problems import Kind
+from penstock.server_client.client import LiveReplica, ServerClient
+from penstock.workqueue.clock import Clock
+from penstock.workqueue.workers import Result
+
+__all__ = ["DEFAULT_GATEWAY_IMAGE", "GatewaySettings", "InferenceGatewayReconciler"]
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_GATEWAY_IMAGE = f"ghcr.io/penstock-dev/gateway:{__version__}"
+
+_TOKEN_KEYS = frozenset({TOKEN_KEY, MASTER_KEY})
+_MASTER_KEY_BYTES = 32
+_AWAY_SECONDS = 5.0
+_DEAF_SECONDS = 30.0
+_SETTLING_SECONDS = 3.0
+_LOOK_AGAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """What the command line says of all gateways."""
+
+    image: str
+    server_url: str
+    """As replicas reach the server."""
+    operator_namespace: str
+
+
+@dataclass(slots=True)
+class InferenceGatewayReconciler:
+    """One pass per key. `server` is None where the operator was given none: then no gateway runs, and each says so."""
+
+    world: World
+    client: Client
+    server: ServerClient | None
+    settings: GatewaySettings
+    clock: Clock
+    _deaf: dict[GatewayKey, float] = field(default_factory=dict)
+    _late: dict[GatewayKey, float] = field(default_factory=dict)
+
+    async def reconcile(self, key: Key) -> Result:
+        """Bring its children to what its spec says, and report."""
+        custom = self.world.gateways.get(key.namespace, key.name)
+        if custom is None or custom.deleting:
+            self._deaf.pop((key.namespace, key.name), None)
+            return Result()
+        changes, again = Changes(), None
+        if self.server is not None and custom.parsed is not None and not unsupported(custom.parsed.spec):
+            again = await self._bring(self.server, custom, custom.parsed, changes)
+        settled = await self._report(custom)
+        if changes:
+            _log.info("%s: %s", key, "; ".join(changes.lines))
+        return Result(requeue_after=min((each for each in (again, settled) if each is not None), default=None))
+
+    async def _bring(
+        self, server: ServerClient, custom: Custom[InferenceGateway], gateway: InferenceGateway, changes: Changes
+    ) -> float | None:
+        if not self._exists(custom) and not await self._lives(custom):
+            return None
+        try:
+            again = await self._ensure_token(server, custom, gateway, changes)
+        except ServerError as error:
+            _log.warning("gateway %s/%s: %s", custom.namespace, custom.name, error)
+            again = _AWAY_SECONDS
+        request = GatewayRequest(
+            gateway, self.settings.image, self.settings.server_url, self.settings.operator_namespace
+        )
+        for manifest in render_gateway(request):
+            if self._differs(manifest):
+                await self._children.apply(manifest, changes)
+        return again
+
+    def _exists(self, custom: Custom[InferenceGateway]) -> bool:
+        return self.world.workloads.get(custom.namespace, gateway_name(custom.name)) is not None
+
+    async def _lives(self, custom: Custom[InferenceGateway]) -> bool:
+        """Ask the API server before the first create: a ghost parent gets no children."""
+        try:
+            live = await self.client.get(INFERENCE_GATEWAYS, custom.name, custom.namespace)
+        except NotFound:
+            live = {"metadata": {"uid": ""}}
+        if live["metadata"].get("uid") == custom.uid:
+            return True
+        self.world.gateways.remove(custom.namespace, custom.name, custom.uid)
+        return False
+
+    async def _ensure_token(
+        self, server: ServerClient, custom: Custom[InferenceGateway], gateway: InferenceGateway, changes: Changes
+    ) -> float | None:
+        """Made once; anew where somebody took it away, or where the server knows it no more."""
+        live = self.world.secrets.get(custom.namespace, token_secret_name(custom.name))
+        held = live is not None and live.keys >= _TOKEN_KEYS
+        if held and not self._is_deaf(custom):
+            return _LOOK_AGAIN_SECONDS if (custom.namespace, custom.name) in self._deaf else None
+        token = await server.make_token(f"{custom.namespace}/{custom.name}")
+        master_key = await self._master_key(custom) or secrets.token_urlsafe(_MASTER_KEY_BYTES)
+        await self._children.apply(render_token(gateway, token, master_key), changes)
+        self._deaf.pop((custom.namespace, custom.name), None)
+        return None
+
+    async def _master_key(self, custom: Custom[InferenceGateway]) -> str:
+        """LiteLLM's own, as running pods have it; empty where there is none yet."""
+        try:
+            live = await self.client.get(SECRETS, token_secret_name(custom.name), custom.namespace)
+        except NotFound:
+            return ""
+        return key_fact(live, MASTER_KEY, keeps_value=True).value
+
+    def _is_deaf(self, custom: Custom[InferenceGateway]) -> bool:
+        """Whether pods run and the server, which answers, has heard none of them for a while: it lost their token."""
+        place = (custom.namespace, custom.name)
+        traffic = self.world.traffic.gateways.get(place)
+        if traffic is None or traffic.said is None or traffic.said or not traffic.pods:
+            self._deaf.pop(place, None)
+            return False
+        now = self.clock.monotonic()
+        return now - self._deaf.setdefault(place, now) > _DEAF_SECONDS
+
+    def _differs(self, manifest: dict[str, Any]) -> bool:
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        if kind == DEPLOYMENTS.kind:
+            workload = self.world.workloads.get(metadata["namespace"], metadata["name"])
+            replicas = manifest["spec"]["replicas"]
+            fixed = manifest_digest(unscaled(manifest))
+            return workload is None or workload.digest != fixed or workload.replicas != replicas
+        live = self.world.children[kind].get(metadata["namespace"], metadata["name"])
+        return live is None or live.digest != manifest_digest(manifest)
+
+    @property
+    def _children(self) -> Children:
+        return Children(self.world, self.client)
+
+    async def _report(self, custom: Custom[InferenceGateway]) -> float | None:
+        """When to look again: what is only a moment's lag is not told."""
+        seen = self._seen(custom)
+        status = gateway_status(custom, seen, now=self.clock.now())
+        await Reporter(self.client, INFERENCE_GATEWAYS, InferenceGateway, self.world.gateways).report(custom, status)
+        return _SETTLING_SECONDS if seen.settling else None
+
+    def _seen(self, custom: Custom[InferenceGateway]) -> GatewaySeen:
+        place = (custom.namespace, custom.name)
+        traffic, built = self.world.traffic.gateways.get(place), self.world.built.get(place)
+        workload = self.world.workloads.get(custom.namespace, gateway_name(custom.name))
+        return GatewaySeen(
+            refusals=unsupported(custom.parsed.spec) if custom.parsed else (),
+            has_server=self.server is not None,
+            table=_published(traffic),
+            replicas=self._replicas(place, traffic),
+            attached=_attached(built) if built else None,
+            pods=workload.pods if workload else 0,
+            ready_pods=workload.ready if workload else 0,
+            trouble=self._trouble(place),
+            settling=self._settling(place, traffic),
+        )
+
+    def _replicas(self, place: GatewayKey, traffic: GatewayTraffic | None) -> tuple[GatewayReplica, ...] | None:
+        if traffic is None or traffic.replicas is None:
+            return None
+        reports = {each.pod or each.uid: each for each in self.world.reports.get(place, ())}
+        return tuple(_replica(each, reports.get(each.name)) for each in traffic.replicas)
+
+    def _trouble(self, place: GatewayKey) -> str:
+        """What its pods complain of."""
+        pods = sorted(self.world.pods.by_index("gateway", place), key=lambda pod: pod.name)
+        told = (f"Pod {pod.name}: {pod.trouble or pod.unschedulable}" for pod in pods if pod.trouble or not pod.node)
+        return next((each for each in told if not each.endswith(": ")), "")
+
+    def _settling(self, place: GatewayKey, traffic: GatewayTraffic | None) -> bool:
+        """Whether replicas are late by so little that no word was to be expected yet."""
+        if traffic is None or (traffic.asked and traffic.generation and traffic.is_everywhere(traffic.generation)):
+            self._late.pop(place, None)
+            return False
+        now = self.clock.monotonic()
+        return now - self._late.setdefault(place, now) < _SETTLING_SECONDS
+
+
+def _published(traffic: GatewayTraffic | None) -> PublishedTable | None:
+    if traffic is None or not traffic.known:
+        return None
+    version = traffic.table.credential_version if traffic.table else ""
+    return PublishedTable(traffic.generation, traffic.hash, version)
+
+
+def _replica(replica: Replica, report: LiveReplica | None) -> GatewayReplica:
+    if report is None:
+        return GatewayReplica(replica.name, replica.generation)
+    return GatewayReplica(replica.name, replica.generation, report.credential_version, report.state)
+
+
+def _attached(built: Built) -> Attached:
+    counts = Counter(each.kind for each in built.attachments if each.admitted)
+    return Attached(counts[Kind.ROUTE], counts[Kind.CONSUMER], counts[Kind.PROVIDER])

@@ -1,0 +1,34 @@
+"""Writing a status: server-side apply of all of it, only where it says something else, the reply put back."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from penstock.api.meta import Resource
+from penstock.cluster.client import Client
+from penstock.cluster.resources import ResourceType
+from penstock.cluster.store import Store
+from penstock.reconcilers.custom import Custom
+
+__all__ = ["Reporter"]
+
+R = TypeVar("R", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter(Generic[R]):
+    """Of one kind."""
+
+    client: Client
+    kind: ResourceType
+    model: type[R]
+    store: Store[Custom[R]]
+
+    async def report(self, custom: Custom[R], status: dict[str, Any]) -> bool:
+        """Whether anything was written."""
+        if status == custom.status:
+            return False
+        metadata = {"name": custom.name, "namespace": custom.namespace, "uid": custom.uid}
+        manifest = {"apiVersion": self.kind.api_version, "kind": self.kind.kind, "metadata": metadata}
+        live = await self.client.apply({**manifest, "status": status}, subresource="status")
+        self.store.put(Custom.of(live, self.model))
+        return True
