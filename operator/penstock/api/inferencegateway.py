@@ -161,7 +161,7 @@ class TableStatus(Model):
     """Its generation, which grows with every change of what it says."""
     hash: Annotated[str, Field(max_length=128)] = ""
     """The digest of what it says."""
-    credential_version: Annotated[str, Field(max_length=253)] = ""
+    credential_version: Annotated[str, Field(max_length=253)] | None = None
     """The version of the providers' keys that it needs; left out: none."""
 
 
@@ -170,7 +170,7 @@ class LiveReplicaStatus(Model):
 
     pod: Annotated[str, Field(max_length=253)]
     """The pod's name."""
-    state: Annotated[str, Field(max_length=32)] = ""
+    state: Annotated[str, Field(max_length=32)] | None = None
     """How it stands to new requests, such as Serving or Draining; left out: it was not heard of."""
     generation: LargeCount | None = None
     """The generation of the table that it has, 0 for none; left out: the published one."""
