@@ -1,7 +1,7 @@
 """When may a backend be relied on, and when may it be taken away: by what every gateway replica has acknowledged.
 
-A replica sends to what its table says. So a backend is routable when each live replica has a table that holds it, and
-drained when each has one that does not and nothing is in flight there. While the server is away nobody knows, and
+A replica sends to what its table says. So endpoints are routable when each live replica has a table that holds them,
+and drained when each has one that does not and nothing is in flight there. While the server is away nobody knows, and
 nothing is removed. Pure.
 """
 
@@ -9,7 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Drain", "Drained", "GatewayState", "Replica", "Routed", "drained", "routable"]
+__all__ = ["Drain", "Drained", "GatewayState", "Replica", "Routed", "drained", "in_flight", "routable"]
+
+_OTHERS = "*"
+"""Under which a replica counts what it has no room to list."""
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +24,16 @@ class Replica:
     generation: int
     """Of the table that it has applied; 0: none yet."""
     in_flight: Mapping[str, int] = field(default_factory=dict)
-    """Requests by backend."""
+    """Requests by endpoint; only endpoints that left its table are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayState:
-    """A gateway that may send to the backend, as the server knows it."""
+    """A gateway that may send to the endpoints, as the server knows it."""
 
     name: str
     generation: int
-    """Of the published table in which the backend came in, or from which on it is out; 0: not published yet."""
+    """Of the published table in which they all came in, or from which on none is in; 0: not published yet."""
     replicas: Sequence[Replica] | None
     """None: the server does not answer, so that nobody knows."""
 
@@ -39,6 +43,7 @@ class Routed(StrEnum):
 
     ROUTABLE = "Routable"
     NOT_ROUTED = "NotRouted"
+    NOT_SERVING = "NotServing"
     SERVER_AWAY = "ServerAway"
     NOT_PUBLISHED = "NotPublished"
     NOT_ACKNOWLEDGED = "NotAcknowledged"
@@ -58,9 +63,9 @@ class Drained(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A removal that is under way; seconds."""
+    """A removal that is under way: of these endpoints; seconds."""
 
-    backend: str
+    endpoints: frozenset[str]
     waited_seconds: float
     """Since the removal was published everywhere; 0 before that."""
     in_flight_seconds: float
@@ -78,7 +83,7 @@ def routable(gateways: Iterable[GatewayState]) -> tuple[Routed, str]:
         return Routed.NOT_ROUTED, "No Route refers to it"
     for gateway in known:
         if gateway.replicas is None:
-            return Routed.SERVER_AWAY, f"The server does not say what the replicas of {gateway.name} have"
+            return Routed.SERVER_AWAY, _away(gateway)
         if not gateway.generation:
             return Routed.NOT_PUBLISHED, f"The table of {gateway.name} with it is not published yet"
         if not gateway.replicas:
@@ -96,6 +101,8 @@ def drained(gateways: Iterable[GatewayState], drain: Drain) -> tuple[Drained, st
     known = tuple(gateways)
     unpublished = next((gateway for gateway in known if not gateway.generation), None)
     if unpublished is not None:
+        if unpublished.replicas is None:
+            return Drained.SERVER_AWAY, _away(unpublished)
         return Drained.NOT_PUBLISHED, f"The table of {unpublished.name} without it is not published yet"
     verdict = _waiting(known, drain)
     if verdict is None:
@@ -105,16 +112,27 @@ def drained(gateways: Iterable[GatewayState], drain: Drain) -> tuple[Drained, st
     return verdict
 
 
+def in_flight(gateways: Iterable[GatewayState], endpoints: Iterable[str]) -> int:
+    """How many requests the live replicas have under way there; what a replica does not list apart counts, too."""
+    counted = {*endpoints, _OTHERS}
+    replicas = (replica for gateway in gateways for replica in gateway.replicas or ())
+    return sum(count for replica in replicas for place, count in replica.in_flight.items() if place in counted)
+
+
 def _waiting(gateways: Sequence[GatewayState], drain: Drain) -> tuple[Drained, str] | None:
     for gateway in gateways:
         if gateway.replicas is None:
-            return Drained.SERVER_AWAY, f"The server does not say what the replicas of {gateway.name} have"
+            return Drained.SERVER_AWAY, _away(gateway)
         if late := _late(gateway, gateway.replicas):
             return Drained.NOT_ACKNOWLEDGED, _waits(gateway, late)
-    left = sum(replica.in_flight.get(drain.backend, 0) for each in gateways for replica in each.replicas or ())
-    if left and drain.waited_seconds < drain.in_flight_seconds:
-        return Drained.IN_FLIGHT, f"{left} requests are in flight; waiting {drain.in_flight_seconds:.0f} s at most"
+    if drain.waited_seconds < drain.in_flight_seconds and in_flight(gateways, drain.endpoints):
+        # No count: it would change a status with every request that ends.
+        return Drained.IN_FLIGHT, f"Requests are in flight; waiting {drain.in_flight_seconds:.0f} s at most"
     return None
+
+
+def _away(gateway: GatewayState) -> str:
+    return f"The server does not say what the replicas of {gateway.name} have"
 
 
 def _late(gateway: GatewayState, replicas: Iterable[Replica]) -> list[str]:
@@ -122,4 +140,6 @@ def _late(gateway: GatewayState, replicas: Iterable[Replica]) -> list[str]:
 
 
 def _waits(gateway: GatewayState, late: Sequence[str]) -> str:
-    return f"{', '.join(late)} of {gateway.name} did not acknowledge generation {gateway.generation} yet"
+    others = " and others" if len(late) > _MOST_NAMED else ""
+    names = ", ".join(late[:_MOST_NAMED]) + others
+    return f"{names} of {gateway.name} did not acknowledge generation {gateway.generation} yet"
