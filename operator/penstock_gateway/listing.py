@@ -14,7 +14,7 @@ __all__ = ["model_listing"]
 
 def model_listing(index: Index, consumer: Consumer, dialect: Dialect, model: str) -> bytes:
     """All of them, or the one named `model`; Refused with 404 where the key may not call it."""
-    names = sorted(name for name, route in index.routes.items() if route.name in consumer.routes)
+    names = sorted(name for name, route in index.routes.items() if consumer.may_call(route.name))
     if not model:
         return orjson.dumps(_list([_entry(name, dialect) for name in names], dialect))
     if model not in names:

@@ -121,7 +121,7 @@ def decide(index: Index, request: Request, draw: float) -> Decision | Refusal:
     route = index.routes.get(request.model)
     if route is None:
         return Refusal(404, Reason.MODEL_UNKNOWN, f"No route has the model name {request.model!r}")
-    if route.name not in request.consumer.routes:
+    if not request.consumer.may_call(route.name):
         message = f"The key may not call {request.model!r}; its Consumer's `routeRefs` do not name {route.name}"
         return Refusal(403, Reason.ROUTE_NOT_ALLOWED, message, route.name)
     level = max(

@@ -130,12 +130,16 @@ class Consumer:
     name: str
     key_sha256: str
     routes: frozenset[str]
-    """The routes that it may call."""
+    """The Routes that it may call; `<namespace>/*`: all of that namespace, or ten thousand keys would each list them."""
     tier: str = ""
     team: str = ""
     sensitivity_floor: int = 0
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+
+    def may_call(self, route: str) -> bool:
+        """Whether it may call the Route `namespace/name`."""
+        return route in self.routes or f"{route.partition('/')[0]}/*" in self.routes
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,16 @@ def test_a_route_that_the_key_may_not_call() -> None:
     assert (told.status, told.reason, told.route) == (403, Reason.ROUTE_NOT_ALLOWED, "team/chat")
 
 
+@pytest.mark.parametrize(
+    ("routes", "may"),
+    [({"team/chat"}, True), ({"team/*"}, True), ({"tea/*"}, False), ({"team"}, False), ({"*"}, False), (set(), False)],
+    ids=str,
+)
+def test_which_routes_a_consumer_may_call(routes: set[str], *, may: bool) -> None:
+    """By name, or all of one namespace; nothing else reads as a pattern."""
+    assert consumer(routes=frozenset(routes)).may_call("team/chat") is may
+
+
 def test_a_backend_that_the_table_lacks() -> None:
     """A table that was cut short lets nothing through."""
     told = refused(decide(index(rule("r", "ghost")), request(), 0))

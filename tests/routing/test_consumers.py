@@ -27,7 +27,7 @@ def test_a_consumer_as_the_table_has_it() -> None:
     assert consumer_of(_build(one).table) == Consumer(
         name="team/bot",
         key_sha256="sha-of-team/bot",
-        routes=frozenset({"team/one", "team/two"}),
+        routes=frozenset({"team/*"}),
         tier="gold",
         team="support",
         sensitivity_floor=1,
@@ -37,12 +37,12 @@ def test_a_consumer_as_the_table_has_it() -> None:
 
 
 def test_a_consumer_that_says_nothing() -> None:
-    want = Consumer("none/bot", "sha-of-none/bot", routes=frozenset())
+    want = Consumer("none/bot", "sha-of-none/bot", routes=frozenset({"none/*"}))
     assert consumer_of(_build(consumer(namespace="none")).table, "none/bot") == want
 
 
 ROUTES: dict[str, tuple[Sequence[str], set[str], Sequence[str]]] = {
-    "left out: all of its namespace on this gateway": ([], {"team/one", "team/two"}, []),
+    "left out: all of its namespace on this gateway": ([], {"team/*"}, []),
     "named": (["two"], {"team/two"}, []),
     "one that is not there is left out": (["two", "gone"], {"team/two"}, ["gone"]),
     "of another namespace it names none": (["far"], set(), ["far"]),

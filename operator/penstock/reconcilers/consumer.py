@@ -84,8 +84,10 @@ class ConsumerReconciler:
     def _routes(self, custom: Custom[Consumer], gateway: GatewayKey) -> Collection[str]:
         """Those that the gateway's table lets it call."""
         built, name = self.world.built.get(gateway), f"{custom.namespace}/{custom.name}"
-        found = (each.routes for each in (built.table.consumers if built else ()) if each.name == name)
-        return next(found, ())
+        if built is None:
+            return ()
+        callers = [each for each in built.table.consumers if each.name == name]
+        return [route.name for route in built.table.routes if any(caller.may_call(route.name) for caller in callers)]
 
 
 def _secret(custom: Custom[Consumer], reference: SecretKeyReference, value: str) -> dict[str, Any]:

@@ -265,8 +265,12 @@ def _said(built: Built | None) -> dict[Key, list[object]]:
         return said
     for attachment in built.attachments:
         said.setdefault(_key(attachment.kind, attachment.name), []).append(attachment)
+    routes: dict[str, set[str]] = {}
+    for route in built.table.routes:
+        routes.setdefault(route.name.partition("/")[0], set()).add(route.name)
     for consumer in built.table.consumers:
-        said.setdefault(_key("Consumer", consumer.name), []).append(consumer.routes)
+        own = routes.get(consumer.name.partition("/")[0])
+        said.setdefault(_key("Consumer", consumer.name), []).append((consumer.routes, own))
     for problem in built.problems:
         if problem.kind in _SUBJECTS:
             said.setdefault(_key(problem.kind, problem.name), []).append(problem)

@@ -50,7 +50,7 @@ def _consumer(consumer: ConsumerInput, digest: str, own: frozenset[str], levels:
     return Consumer(
         name=consumer.key,
         key_sha256=digest,
-        routes=named if spec.route_refs else own,
+        routes=named if spec.route_refs else frozenset({f"{consumer.namespace}/*"}),
         tier=spec.tier or "",
         team=consumer.labels.get(_TEAM, ""),
         sensitivity_floor=levels.floor(spec.sensitivity_floor),
