@@ -130,7 +130,7 @@ class Consumer:
     name: str
     key_sha256: str
     routes: frozenset[str]
-    """The Routes that it may call; `<namespace>/*`: all of that namespace, or ten thousand keys would each list them."""
+    """The Routes that it may call; `<namespace>/*`: all of that namespace: ten thousand keys do not list them all."""
     tier: str = ""
     team: str = ""
     sensitivity_floor: int = 0
