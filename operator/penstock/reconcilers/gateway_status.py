@@ -148,12 +148,10 @@ def _table(seen: GatewaySeen, old: InferenceGatewayStatus) -> TableStatus | None
     """What is published; what was, as long as nobody has looked."""
     if seen.table is None:
         return old.table
+    if not seen.table.generation:
+        return None
     version = seen.table.credential_version or None
-    return (
-        TableStatus(generation=seen.table.generation, hash=seen.table.hash, credential_version=version)
-        if (seen.table.generation)
-        else None
-    )
+    return TableStatus(generation=seen.table.generation, hash=seen.table.hash, credential_version=version)
 
 
 def _live_replicas(seen: GatewaySeen, old: InferenceGatewayStatus) -> tuple[LiveReplicaStatus, ...]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from penstock.api.conditions import ConditionStatus, find_condition
 from penstock.api.modelprovider import DeprecationStatus, ModelProvider, ModelProviderSpec, ModelProviderStatus
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.secrets import KeyFact, unusable_key
-from penstock.reconcilers.standing import joined
+from penstock.reconcilers.standing import is_answered, joined
 from penstock.reconcilers.verdicts import Verdict, ready, status_of
 from penstock.routing.problems import Kind, Problem, ProblemReason
 from penstock.routing.providers import unusable
@@ -37,8 +38,12 @@ class ProviderSeen:
 
 def provider_status(custom: Custom[ModelProvider], seen: ProviderSeen, *, now: datetime) -> dict[str, Any]:
     """The whole status as it is to be applied."""
-    accepted, resolved = _accepted(custom, seen), _resolved(seen.key)
-    ending = tuple(_deprecations(custom.parsed.spec, seen, now)) if custom.parsed else ()
+    old = ModelProviderStatus.model_validate(custom.status)
+    # Where no gateway has made a table, as after a restart, what gateways made of it is as it was.
+    kept = old if not seen.problems and is_answered(custom) else ModelProviderStatus()
+    accepted, resolved = _accepted(custom, seen, kept), _resolved(seen.key)
+    known = {each.model: each for each in kept.deprecations}
+    ending = tuple(known.get(each.model, each) for each in _deprecations(custom, seen, now))
     used = [_ending(each, now) for each in ending if each.route_count]
     verdict = ready((accepted, resolved), " ".join(used), "ModelsEnding" if used else "Ready")
     status = ModelProviderStatus(deprecations=ending)
@@ -54,13 +59,16 @@ def seconds_until_deprecation(spec: ModelProviderSpec, now: datetime) -> float |
     return min(((moment - now).total_seconds() for moment in moments), default=None)
 
 
-def _accepted(custom: Custom[ModelProvider], seen: ProviderSeen) -> Verdict:
+def _accepted(custom: Custom[ModelProvider], seen: ProviderSeen, kept: ModelProviderStatus) -> Verdict:
     if custom.parsed is None or custom.refusals:
         return Verdict("Accepted", holds=False, reason="Invalid", message=joined(custom.refusals))
     own = unusable(custom.parsed.spec, ())
     if own is not None:
         told = own.of(Kind.PROVIDER, f"{custom.namespace}/{custom.name}")
         return Verdict("Accepted", holds=False, reason=told.reason, message=str(told))
+    before = find_condition(kept.conditions, "Accepted")
+    if before is not None and before.status is ConditionStatus.TRUE:
+        return Verdict("Accepted", holds=True, reason=before.reason, message=before.message)
     return _by_gateways([seen.problems[name] for name in sorted(seen.problems)])
 
 
@@ -90,9 +98,10 @@ def _resolved(key: KeyFact | None) -> Verdict:
     return Verdict("CredentialsResolved", holds=True, reason="Found")
 
 
-def _deprecations(spec: ModelProviderSpec, seen: ProviderSeen, now: datetime) -> Iterator[DeprecationStatus]:
+def _deprecations(custom: Custom[ModelProvider], seen: ProviderSeen, now: datetime) -> Iterator[DeprecationStatus]:
     """The next first."""
-    announced = [(model.deprecation_time, model.name) for model in spec.models if model.deprecation_time is not None]
+    models = custom.parsed.spec.models if custom.parsed else ()
+    announced = [(model.deprecation_time, model.name) for model in models if model.deprecation_time is not None]
     for time, name in sorted(announced):
         if time - _NEAR <= now:
             routes = sorted(seen.used_by.get(name, ()))

@@ -131,7 +131,7 @@ def _unheard(custom: Custom[Route], state: GatewayState | None) -> Verdict:
 
 
 def _ready(accepted: Verdict, programmed: Verdict, told: RouteExplanation) -> Verdict:
-    """A Route of which some rules answer is ready, and says which do not; a backend that leads nowhere is one of those."""
+    """A Route of which some rules answer is ready, and says which do not; so is one with a reference to nothing."""
     if not accepted.holds or not programmed.holds:
         return ready((accepted, programmed))
     if not any(rule.answers for rule in told.rules):

@@ -11,6 +11,8 @@ from penstock.routing.problems import Problem
 
 __all__ = ["Standing", "is_answered", "joined", "outside"]
 
+_OF_EVERY_KIND = frozenset({"Accepted", "Ready"})
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -39,8 +41,12 @@ def outside(custom: Custom[Any], standing: Standing) -> Verdict | None:
 
 
 def is_answered(custom: Custom[Any]) -> bool:
-    """Whether its status answers the spec as it is: then it is worth more than Pending, after a restart say."""
-    return custom.parsed is not None and custom.status.get("observedGeneration") == custom.generation
+    """Whether its status answers the spec as it is: then it is worth more than Pending, after a restart say.
+
+    What a release wrote that did not act on the kind is no answer.
+    """
+    told = {each.get("type") for each in custom.status.get("conditions", ())} - _OF_EVERY_KIND
+    return bool(told) and custom.parsed is not None and custom.status.get("observedGeneration") == custom.generation
 
 
 def joined(told: Iterable[Problem | Refusal]) -> str:
