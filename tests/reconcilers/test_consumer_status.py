@@ -58,6 +58,10 @@ SCENES: dict[str, tuple[ConsumerSeen, dict[str, tuple[str, str]]]] = {
             "Ready": ("False", "SecretNotFound"),
         },
     ),
+    "a key that the table does not have yet": (
+        ConsumerSeen(_standing((ProblemReason.KEY_MISSING, True)), ISSUED),
+        {"Accepted": ("True", "Accepted"), "KeyIssued": ("True", "Issued"), "Ready": ("False", "Pending")},
+    ),
     "another's key": (
         ConsumerSeen(_standing((ProblemReason.KEY_TAKEN, True)), FOUND),
         {"Accepted": ("True", "Accepted"), "KeyIssued": ("False", "KeyTaken"), "Ready": ("False", "KeyTaken")},

@@ -69,5 +69,9 @@ def _ready(parts: tuple[Verdict, Verdict], custom: Custom[Consumer], seen: Consu
     verdict = ready(parts)
     if not verdict.holds or seen.routes:
         return verdict
+    if any(each.reason is ProblemReason.KEY_MISSING for each in seen.standing.problems):
+        # The key was found since the table was made.
+        message = f"The next table of {seen.standing.gateway} will have its key"
+        return Verdict("Ready", holds=False, reason="Pending", message=message)
     message = f"Namespace '{custom.namespace}' has no Route on {seen.standing.gateway} that it may call"
     return Verdict("Ready", holds=False, reason="NoRoute", message=message)
