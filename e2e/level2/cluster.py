@@ -105,9 +105,26 @@ class Level2:
         """Half of it streams, through all replicas that are ready."""
         return SteadyLoad(LoadSettings(url=self.entry.url, model=model, per_second=per_second, key=self.key, **more))
 
-    def life(self, pod: str) -> Life:
-        """The pod of that name; KeyError where none runs."""
-        return {life.name: life for life in self.kubelet.lives.values()}[pod]
+    def engine(self, deployment: str) -> Life:
+        """The only pod of that deployment; ValueError where there is not one."""
+        (found,) = self.kubelet.engines(deployment)
+        return found
+
+    def leaving(self, deployment: str) -> bool:
+        """Whether every pod of it was told to end, or is gone."""
+        return all(life.leaving.is_set() for life in self.kubelet.engines(deployment))
+
+    async def ask(self, model: str, **headers: str) -> tuple[int, Object]:
+        """One chat completion; its status and content."""
+        body = {"model": model, "messages": [{"role": "user", "content": "What are you?"}], "max_tokens": 4}
+        given = {"Authorization": f"Bearer {self.key}", **headers}
+        url = f"{self.entry.url}/v1/chat/completions"
+        async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=given) as answer:
+            return answer.status, await answer.json()
+
+    async def rest(self, seconds: float) -> None:
+        """Let real time pass, where the claim is that something goes on, or does not happen, meanwhile."""
+        await asyncio.sleep(seconds)
 
     async def read_key(self) -> str:
         """The consumer's, which the operator makes."""
@@ -122,9 +139,10 @@ class Level2:
 @asynccontextmanager
 async def running(folder: Path, *, replicas: int = 2, python: Path | None = None) -> AsyncIterator[Level2]:
     """A gateway that is in step, a consumer with a key, pools `eu` and `us` of eight GPUs; no deployment yet."""
+    folder.mkdir()
     async with AsyncExitStack() as stack:
         plane = await _plane(stack)
-        database = stack.enter_context(_database(folder / "database"))
+        database = stack.enter_context(_database(folder / "server.db"))
         client = await stack.enter_async_context(await Client.connect(kubeconfig=str(plane.kubeconfig)))
         servers = await _servers(stack, folder, database)
         kubelet = await _kubelet(stack, folder, client, python)
@@ -189,13 +207,13 @@ def _surroundings() -> Iterator[Object]:
 
 
 @contextmanager
-def _database(folder: Path) -> Iterator[str]:
+def _database(file: Path) -> Iterator[str]:
     """PostgreSQL where it is to be had, else a file."""
     binaries = programs()
     if binaries is None:
-        yield f"sqlite:///{folder}.db"
+        yield f"sqlite:///{file}"
         return
-    with postgresql(binaries, folder) as url:
+    with postgresql(binaries) as url:
         yield url
 
 

@@ -31,6 +31,11 @@ class RunningEngine:
         self._count()
         self._life = asyncio.create_task(engine.run(), name=f"engine at {address}")
 
+    @property
+    def under_way(self) -> int:
+        """Completions that it is busy with."""
+        return self.engine._serving._in_flight
+
     async def wait(self) -> int:
         """Its exit status; cancelling the wait does not end it."""
         return await asyncio.shield(self._life)

@@ -49,7 +49,8 @@ class Entry:
         if task is not None:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
-        with contextlib.suppress(OSError):
+        # Cancelled at the end only, and nobody else wants to hear of it.
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await self._carry(reader, writer)
         writer.close()
 

@@ -19,6 +19,7 @@ from penstock.cluster.fake.player.racing import first_of
 from penstock.cluster.fake.player.runtime import Container
 from penstock.cluster.resources import CONFIG_MAPS, PODS, SECRETS
 from penstock.errors import ClusterError
+from penstock.simulation.faults import Faults
 from penstock.simulation.pod_process import PodProcess, ProcessPods, ProcessSandbox
 from penstock.simulation.pod_words import runs_gateway
 from penstock.simulation.serving import Timing
@@ -39,13 +40,17 @@ _KINDS = {"Secret": SECRETS, "ConfigMap": CONFIG_MAPS}
 
 @dataclass(slots=True)
 class Life:
-    """One pod that runs here: what was seen of it last, whether it is ready, and its container."""
+    """One pod that runs here: what was seen of it last, whether it is ready, and its container.
+
+    `interrupted` are the completions that its engine was busy with when it was told to end.
+    """
 
     pod: Object
     room: ProcessSandbox | EngineRoom
     ready: bool = False
     gone: bool = False
     restarts: int = 0
+    interrupted: int = 0
     container: Container | None = None
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
@@ -64,6 +69,20 @@ class Life:
     def asked(self) -> int:
         """Completions that its engine was asked for in this life."""
         return self.container.asked if isinstance(self.container, RunningEngine) else 0
+
+    @property
+    def faults(self) -> Faults:
+        """What its engine does wrong; TypeError where none runs."""
+        if not isinstance(self.container, RunningEngine):
+            message = f"{self.name} runs no engine"
+            raise TypeError(message)
+        return self.container.engine.faults
+
+    def leave(self) -> None:
+        """It was told to end, or is gone already."""
+        if not self.leaving.is_set():
+            self.interrupted = self.container.under_way if isinstance(self.container, RunningEngine) else 0
+            self.leaving.set()
 
     def label(self, name: str) -> str:
         """A label of the pod, empty where it has none of that name."""
@@ -116,7 +135,7 @@ class Kubelet:
         there = {pod["metadata"]["uid"]: pod for pod in pods}
         for uid in self.lives.keys() - there.keys():
             self.lives[uid].gone = True
-            self.lives[uid].leaving.set()
+            self.lives[uid].leave()
         for uid, pod in there.items():
             life = self.lives.get(uid)
             if life is None and _is_ours(pod):
@@ -125,7 +144,7 @@ class Kubelet:
             if life is not None:
                 life.pod = pod
                 if "deletionTimestamp" in pod["metadata"]:
-                    life.leaving.set()
+                    life.leave()
 
     def _room(self, pod: Object) -> ProcessSandbox | EngineRoom:
         if not runs_gateway(pod):

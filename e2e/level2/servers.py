@@ -47,6 +47,17 @@ class Published:
         document = await self.client.table(GATEWAY)
         return decode(document) if document else Table(GATEWAY, 0, ())
 
+    async def replicas(self) -> Sequence[LiveReplica]:
+        """Those that the server hears."""
+        live = await self.client.replicas(GATEWAY)
+        return live.replicas if live else ()
+
+    async def until_keys(self, version: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait until every live replica has that version of the providers' keys."""
+        async with asyncio.timeout(seconds):
+            while {each.credential_version for each in await self.replicas()} != {version}:
+                await asyncio.sleep(_AGAIN_SECONDS)
+
     async def until(
         self,
         holds: Callable[[Table], bool],
@@ -59,9 +70,17 @@ class Published:
             async with asyncio.timeout(seconds):
                 return await self._look(holds, replicas)
         except TimeoutError:
-            table = await self.table()
-            message = f"not within {seconds:.0f} s; published: {table}; live: {await self.client.replicas(GATEWAY)}"
+            message = f"not within {seconds:.0f} s; {await self._story()}"
             raise AssertionError(message) from None
+
+    async def _story(self) -> str:
+        try:
+            table, live = await self.table(), await self.replicas()
+            sent = [f"{each.name}: {', '.join(each.endpoints) or 'nowhere'}" for each in table.backends]
+            have = [f"{each.pod}: {each.generation}" for each in live]
+            return f"published: generation {table.generation}, {'; '.join(sent)}; live: {', '.join(have)}"
+        except ServerError as error:
+            return str(error)
 
     async def _look(self, holds: Callable[[Table], bool], replicas: int) -> Table:
         since = ""

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,17 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def postgresql(binaries: Path, folder: Path) -> Iterator[str]:
-    """Its URL; data and log are in `folder`, which must not exist yet."""
-    folder.mkdir(parents=True)
+def postgresql(binaries: Path) -> Iterator[str]:
+    """Its URL; data and log are in a folder of its own, which goes with it."""
+    # Not among a test's files: the user that it runs as must get there, and to nothing else.
+    folder = Path(tempfile.mkdtemp(prefix="penstock-postgresql-"))
+    try:
+        yield from _run_in(binaries, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_in(binaries: Path, folder: Path) -> Iterator[str]:
     become = _owner_of(folder)
     data = str(folder / "data")
     _run([str(binaries / "initdb"), "-D", data, "-U", "penstock", "-A", "trust", "-N", "-E", "UTF8"], become)
@@ -46,12 +55,10 @@ def _user() -> "pwd.struct_passwd | None":
 
 
 def _owner_of(folder: Path) -> Callable[[], None] | None:
-    """PostgreSQL does not run as root: another user owns the folder and may get to it."""
+    """PostgreSQL does not run as root: another user owns the folder."""
     user = _user()
     if os.geteuid() != 0 or user is None:
         return None
-    for parent in (folder, *folder.parents[:3]):
-        parent.chmod(parent.stat().st_mode | 0o011)
     os.chown(folder, user.pw_uid, user.pw_gid)
     uid, gid = user.pw_uid, user.pw_gid
 
