@@ -75,6 +75,13 @@ class TestGateway:
         assert serving.why("inferencegateways", "main", "Accepted")[0] == "NotSupported"
         assert _sent_to(serving, HOME)
 
+    async def test_guardrails(self, serving: GatewayStage) -> None:
+        """Nothing checks requests in this release: each is refused, and gateway and Route say so."""
+        _edit(serving, "inferencegateways", "main", guardrails=[{"name": "pii", "type": "PIIRedaction"}])
+        await serving.cluster.until(lambda: serving.is_so("inferencegateways", "main", "Accepted", "False"))
+        assert "spec.guardrails" in serving.why("inferencegateways", "main", "Accepted")[1]
+        await serving.cluster.until(lambda: serving.is_so("routes", "chat", "Ready", "False"))
+
     async def test_drift_is_mended(self, serving: GatewayStage) -> None:
         """What somebody took away or changed comes back."""
         server = serving.cluster.server

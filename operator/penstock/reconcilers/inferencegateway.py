@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock import __version__
 from penstock.api.inferencegateway import InferenceGateway
+from penstock.api.refusals import Refusal
 from penstock.cluster.client import Client
 from penstock.cluster.errors import NotFound
 from penstock.cluster.owned import manifest_digest
@@ -184,7 +185,7 @@ class InferenceGatewayReconciler:
         traffic, built = self.world.traffic.gateways.get(place), self.world.built.get(place)
         workload = self.world.workloads.get(custom.namespace, gateway_name(custom.name))
         return GatewaySeen(
-            refusals=unsupported(custom.parsed.spec) if custom.parsed else (),
+            refusals=(*(unsupported(custom.parsed.spec) if custom.parsed else ()), *_guardrails(built)),
             has_server=self.server is not None,
             table=_published(traffic),
             replicas=self._replicas(place, traffic),
@@ -214,6 +215,11 @@ class InferenceGatewayReconciler:
             return False
         now = self.clock.monotonic()
         return now - self._late.setdefault(place, now) < _SETTLING_SECONDS
+
+
+def _guardrails(built: Built | None) -> tuple[Refusal, ...]:
+    """What has every request refused: nothing checks them, and each was to be checked."""
+    return tuple(each.refusal for each in (built.problems if built else ()) if each.kind is Kind.GATEWAY)
 
 
 def _published(traffic: GatewayTraffic | None) -> PublishedTable | None:
