@@ -2,7 +2,7 @@
 
 The edge and LiteLLM bare run on the same backend in the same run, taking turns; the load comes from one more process of
 the same two cores. LiteLLM runs in the gateway's own environment (`make gateway`). The third ratio is of a backend that
-needs translation, for which both use LiteLLM.
+needs translation, for which both use LiteLLM. `bench.gateway_effect` adds how soon changes are in force.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+from bench import gateway_effect
 from bench.figures import figure, progress
 
 from penstock_policy.decision import Index, Request, decide
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--keys", type=int, default=10_000)
     parser.add_argument("--rules", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=5, help="of each round of each target")
+    parser.add_argument("--changes", type=int, default=gateway_effect.Sizes.changes, help="of a Route")
+    parser.add_argument("--drains", type=int, default=gateway_effect.Sizes.drains, help="of a deployment")
     parser.add_argument("--python", type=Path, default=_ENVIRONMENT, help="the environment with LiteLLM")
     parser.add_argument("--data", type=Path, default=None, help="a folder to work in; a temporary one otherwise")
     options = parser.parse_args(arguments)
@@ -64,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.data) as folder:
         asyncio.run(_run(options, Path(folder)))
+    gateway_effect.measure(gateway_effect.Sizes(options.changes, options.drains), options.python, options.data)
 
 
 def _table(url: str, keys: int, rules: int) -> Table:

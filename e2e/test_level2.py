@@ -1,6 +1,5 @@
 """What serves is what is routed to: real control plane, operator, servers and gateways, under a steady load."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,8 +53,9 @@ async def unharmed(level2: Level2, model: str = "chat", **more: Any) -> AsyncIte
 
 
 def sends_to(table: Table, *names: str) -> bool:
-    """Whether it has exactly these of the deployments that tests make."""
-    return {each.name for each in table.backends if each.endpoints} == {backend_of(name) for name in names}
+    """Whether these, and no other of the deployments, are sent to."""
+    sent = {each.name for each in table.backends if each.kind == "Deployment" and each.endpoints}
+    return sent == {backend_of(name) for name in names}
 
 
 async def test_weights_are_kept_while_they_change(level2: Level2) -> None:
@@ -257,9 +257,11 @@ async def test_a_hosted_provider_takes_over_and_its_key_is_rotated(level2: Level
             before = counts.answered
             await level2.until(lambda: counts.answered > before + 20, "it answers with the new key")
     assert not hosted.refused
+    await level2.delete("ill")
 
 
-async def test_nobody_waited_in_vain(level2: Level2) -> None:
+async def test_in_the_end_nothing_else_serves(level2: Level2) -> None:
     """In the end what serves is what is routed to, and nothing else runs."""
-    await asyncio.gather(*(level2.delete(name) for name in ("ill",)))
     await level2.published.until(lambda table: sends_to(table, "one", "two"))
+    others = {life.label("penstock.dev/deployment") for life in level2.kubelet.lives.values()} - {"one", "two", ""}
+    await level2.until(lambda: all(level2.leaving(name) for name in others), "no other engine is left")
