@@ -94,7 +94,7 @@ class Kubelet:
         pods = self._pods(deployment)
         for _ in range(deployment["spec"].get("replicas", 1) - len(pods)):
             self._make(deployment)
-        for pod in pods[deployment["spec"].get("replicas", 1) :]:
+        for pod in sorted(pods, key=_deletion_cost, reverse=True)[deployment["spec"].get("replicas", 1) :]:
             self.server.delete("pods", pod["metadata"]["namespace"], pod["metadata"]["name"], grace=0)
 
     def _make(self, deployment: Object) -> None:
@@ -179,6 +179,11 @@ class Kubelet:
         place = live["metadata"]["namespace"], live["metadata"]["name"]
         if status != live.get("status") and self.server.get(plural, *place) is not None:
             self.server.update(plural, *place, lambda now: {**now, "status": status}, subresource="status")
+
+
+def _deletion_cost(pod: Object) -> int:
+    annotations = pod["metadata"].get("annotations") or {}
+    return int(annotations.get("controller.kubernetes.io/pod-deletion-cost", 0))
 
 
 def _owner(live: Object) -> str:

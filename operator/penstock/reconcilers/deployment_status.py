@@ -8,22 +8,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from penstock.api.conditions import Condition, ConditionStatus, merge_conditions
-from penstock.api.modeldeployment import ModelDeploymentStatus, PlanStatus, RejectedAlternative
+from penstock.api.conditions import Condition, ConditionStatus, find_condition, merge_conditions
+from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, PlanStatus, RejectedAlternative
 from penstock.api.quantities import format_size
 from penstock.api.refusals import Refusal
 from penstock.planner.explain import is_kept
 from penstock.planner.plan import Assignment, Decision, Rejection
+from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.view import View
 from penstock.render.names import DEPLOYMENT_LABEL, ROLE_LABEL
 from penstock.render.services import SERVICE_PORT
+from penstock.rollout.drain import Drained, Routed
 from penstock.rollout.step import Phase, Step
 
-__all__ = ["Outcome", "build_status"]
+__all__ = ["Outcome", "build_status", "status_while_deleted"]
 
 _MOST_REJECTED = 32
 _MESSAGE_LENGTH = 2048
+_PASSING = frozenset({Routed.SERVER_AWAY, Routed.NOT_PUBLISHED, Routed.NOT_ACKNOWLEDGED})
+"""Reasons that come with every pod that comes or goes: what was routable before stays so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Outcome:
     waits_for: Refusal | None = None
     waits_reason: str = ""
     look_again_seconds: float | None = None
+    routed: tuple[Routed, str] | None = None
+    removal: Removal | None = None
 
 
 def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
@@ -60,17 +67,35 @@ def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, An
 def _conditions(view: View, outcome: Outcome, old: ModelDeploymentStatus) -> tuple[Condition, ...]:
     accepted, placed = _accepted(view, outcome), _placed(view, outcome, old)
     available = _available(view)
-    ready = _ready((accepted, placed, available), view, outcome)
-    return tuple(
-        Condition(
-            type=kind,
-            status=verdict.status,
-            reason=verdict.reason,
-            message=verdict.message[:_MESSAGE_LENGTH],
-            observed_generation=view.custom.generation,
-        )
-        for kind, verdict in (("Accepted", accepted), ("Placed", placed), ("Available", available), ("Ready", ready))
+    verdicts = {
+        "Accepted": accepted,
+        "Placed": placed,
+        "Available": available,
+        "Routable": _routable(outcome, old),
+        "Ready": _ready((accepted, placed, available), view, outcome),
+        "Drained": _drained(outcome.removal),
+    }
+    return tuple(_condition(kind, verdict, view.custom) for kind, verdict in verdicts.items() if verdict is not None)
+
+
+def _condition(kind: str, verdict: "_Verdict", custom: Custom[ModelDeployment]) -> Condition:
+    return Condition(
+        type=kind,
+        status=verdict.status,
+        reason=verdict.reason,
+        message=verdict.message[:_MESSAGE_LENGTH],
+        observed_generation=custom.generation,
     )
+
+
+def status_while_deleted(custom: Custom[ModelDeployment], removal: Removal, *, now: datetime) -> dict[str, Any]:
+    """As it was, and what the deletion waits for."""
+    old = ModelDeploymentStatus.model_validate(custom.status)
+    others = [condition for condition in old.conditions if condition.type != "Drained"]
+    waiting = _drained(removal)
+    new = [*others, _condition("Drained", waiting, custom)] if waiting else others
+    status = old.model_copy(update={"conditions": merge_conditions(old.conditions, new, now)})
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +154,31 @@ def _trouble(view: View) -> _Verdict | None:
     if view.pods:
         return _Verdict(ConditionStatus.FALSE, "Loading", "The engine is starting")
     return None
+
+
+def _routable(outcome: Outcome, old: ModelDeploymentStatus) -> _Verdict | None:
+    """What was routable stays so while replicas take over a table: they have the pods of one or of the other."""
+    found = find_condition(old.conditions, "Routable")
+    kept = _Verdict(found.status, found.reason, found.message) if found else None
+    if outcome.routed is None:
+        return kept
+    reason, message = outcome.routed
+    if reason is Routed.ROUTABLE:
+        return _Verdict(ConditionStatus.TRUE, reason)
+    if reason in _PASSING and kept is not None and kept.status is ConditionStatus.TRUE:
+        return kept
+    return _Verdict(ConditionStatus.FALSE, reason, message)
+
+
+def _drained(removal: Removal | None) -> _Verdict | None:
+    """Unknown while a replica may still send there, False from when only requests in flight are waited for.
+
+    So its `lastTransitionTime` says since when those are waited for.
+    """
+    if removal is None or removal.may_go:
+        return None
+    status = ConditionStatus.FALSE if removal.verdict is Drained.IN_FLIGHT else ConditionStatus.UNKNOWN
+    return _Verdict(status, removal.verdict, f"{removal.what}: {removal.message}")
 
 
 def _ready(parts: Iterable[_Verdict], view: View, outcome: Outcome) -> _Verdict:

@@ -1,15 +1,16 @@
 """ModelDeployment: gather, decide the next step of the roll-out, apply what differs, report.
 
 The order of the writes is what keeps serving whole: pin the new revision, make its children, move the
-Service, and only then take from the old one. Killed between any two of them, the next pass goes on.
+Service, and only then, when no gateway sends there any more, take from the old one. Killed between any two of them, the
+next pass goes on.
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.modeldeployment import ModelDeployment, SurgePolicy
 from penstock.api.refusals import Refusal, Refused
 from penstock.api.supported import unsupported
 from penstock.cluster.client import Client
@@ -27,10 +28,13 @@ from penstock.cluster.resources import (
 from penstock.planner.plan import Assignment
 from penstock.reconcilers.children import CHILD_KINDS, Changes, Children
 from penstock.reconcilers.custom import Custom
-from penstock.reconcilers.deployment_status import Outcome, build_status
+from penstock.reconcilers.deployment_status import Outcome, build_status, status_while_deleted
+from penstock.reconcilers.draining import Draining
+from penstock.reconcilers.endpoints import DRAIN_FINALIZER, routed
 from penstock.reconcilers.keys import Key
+from penstock.reconcilers.removal import Removal, worst
 from penstock.reconcilers.revisions import RevisionRecord, child_name, next_number, pinned, unscaled, with_digests
-from penstock.reconcilers.view import View, gather
+from penstock.reconcilers.view import View, gather, keep_reply
 from penstock.reconcilers.world import World
 from penstock.render.revisions import RenderedRevision, RevisionRequest, render_controller_revision, render_revision
 from penstock.render.services import render_service
@@ -58,19 +62,40 @@ class ModelDeploymentReconciler:
     async def reconcile(self, key: Key) -> Result:
         """Bring one deployment a step further and say so in its status."""
         custom = self.world.deployments.get(key.namespace, key.name)
-        if custom is None or custom.deleting:
+        if custom is None:
             return Result()
         changes = Changes()
-        view = gather(self.world, custom)
-        outcome = await self._act(view, changes)
+        try:
+            look_again = await (self._end(custom, changes) if custom.deleting else self._bring(custom, changes))
+        finally:
+            if changes:
+                # What we wrote ourselves comes back as no event, also where a later write failed.
+                self.world.route_soon()
+                _log.info("%s: %s", key, "; ".join(changes.lines))
+        return Result(requeue_after=look_again)
+
+    async def _bring(self, custom: Custom[ModelDeployment], changes: Changes) -> float | None:
+        custom = await self._draining.keep_finalizer(custom, changes)
+        outcome = await self._act(gather(self.world, custom), changes)
         if outcome is None:
-            return Result()
-        await self._report(gather(self.world, custom), outcome, changes)
-        if changes:
-            # What we wrote ourselves comes back as no event.
-            self.world.route_soon()
-            _log.info("%s: %s", key, "; ".join(changes.lines))
-        return Result(requeue_after=outcome.look_again_seconds)
+            return None
+        view = gather(self.world, custom)
+        outcome = replace(outcome, routed=routed(self.world, view))
+        await self._report(custom, build_status(view, outcome, now=self.clock.now()), changes)
+        return _sooner(outcome.look_again_seconds, outcome.removal)
+
+    async def _end(self, custom: Custom[ModelDeployment], changes: Changes) -> float | None:
+        """Its children go with it, so it goes only when no gateway replica sends to them any more."""
+        if DRAIN_FINALIZER not in custom.finalizers:
+            return None
+        removal = self._draining.deletion(gather(self.world, custom))
+        if removal is not None:
+            self._draining.tell(custom, [removal])
+        if removal is None or removal.may_go:
+            await self._draining.release(custom, changes)
+            return None
+        await self._report(custom, status_while_deleted(custom, removal, now=self.clock.now()), changes)
+        return removal.look_again_seconds
 
     async def _act(self, view: View, changes: Changes) -> Outcome | None:
         """None where there is nothing to report: placement has not answered yet, or the deployment is gone."""
@@ -95,8 +120,8 @@ class ModelDeploymentReconciler:
         if not name or view.custom.parsed is None:
             return outcome
         step = next_step([view.state_of(name)], target=name, serving=view.serving, wanted=view.wanted)
-        await self._carry_out(view, step, {}, changes)
-        return outcome
+        removal = await self._carry_out(view, step, {}, changes)
+        return replace(outcome, removal=removal)
 
     def _target(self, view: View) -> "Target | None":
         """The revision that should serve; None where placement has no answer to this spec."""
@@ -138,19 +163,18 @@ class ModelDeploymentReconciler:
                 manifests[target.name] = target.rendered.manifests
             view = gather(self.world, view.custom)
         step = self._step(view, target)
-        await self._carry_out(view, step, manifests, changes)
+        removal = await self._carry_out(view, step, manifests, changes)
         self._tell(view, target, step)
-        return Outcome(target=target.name, step=step)
+        return Outcome(target=target.name, step=step, removal=removal)
 
     def _step(self, view: View, target: "Target") -> Step:
         names = dict.fromkeys([*view.revisions, *view.workloads, target.name])
-        decided = view.decided
         return next_step(
             [view.state_of(name) for name in names],
             target=target.name,
             serving=view.serving,
             wanted=view.wanted,
-            replace=decided is not None and decided.decision.reason == "Recreate",
+            replace=_gives_up_first(view, target.name),
         )
 
     async def _lives(self, custom: Custom[ModelDeployment]) -> bool:
@@ -201,35 +225,44 @@ class ModelDeploymentReconciler:
 
     async def _carry_out(
         self, view: View, step: Step, manifests: dict[str, tuple[dict[str, Any], ...]], changes: Changes
-    ) -> None:
-        await self._ensure(view, step.serving, step, manifests, changes)
-        for name in step.scales:
-            if name != step.serving:
-                await self._ensure(view, name, step, manifests, changes)
+    ) -> Removal | None:
+        """What serves comes first, and its Service moves; returns what waits to be drained.
+
+        One table takes the old revision's pods out and brings the new one's in. So whoever has acknowledged that the
+        old ones are gone has the new ones, and the drained revision goes when its successor is routable everywhere.
+        """
+        removals = []
+        for name in dict.fromkeys([step.serving, *step.scales]):
+            serves = name == step.serving
+            replicas, removal = await self._draining.hold(
+                view, name, step.scales.get(name, 0), serves=serves, changes=changes
+            )
+            removals += [removal] if removal else []
+            await self._ensure(view, name, replicas, manifests.get(name), changes)
+            if serves:
+                await self._ensure_service(view, name, changes)
         for name in step.remove:
             await self._remove(view, name, changes)
+        self._draining.tell(view.custom, removals)
+        return worst(removals)
 
     async def _ensure(
         self,
         view: View,
         name: str,
-        step: Step,
-        manifests: dict[str, tuple[dict[str, Any], ...]],
+        replicas: int,
+        rendered: tuple[dict[str, Any], ...] | None,
         changes: Changes,
     ) -> None:
-        """Bring the children of one revision to what is pinned, at the step's replicas; then the Service."""
+        """Bring the children of one revision to what is pinned, at that many replicas."""
         record = view.revisions.get(name)
         if record is None:
             return
-        replicas = step.scales.get(name, 0)
         differing = [child for child in record.digests if self._differs(view, record, child, replicas)]
         if differing:
-            pinned_manifests = manifests.get(name) or await self._pinned(record)
-            for manifest in pinned_manifests:
+            for manifest in rendered or await self._pinned(record):
                 if child_name(manifest) in differing:
                     await self._children.apply(_scaled(manifest, replicas), changes)
-        if name == step.serving:
-            await self._ensure_service(view, record, changes)
 
     def _differs(self, view: View, record: RevisionRecord, child: tuple[str, str], replicas: int) -> bool:
         if child[0] == DEPLOYMENTS.kind:
@@ -238,7 +271,10 @@ class ModelDeploymentReconciler:
         live = view.children.get(child)
         return live is None or live.digest != record.digests[child]
 
-    async def _ensure_service(self, view: View, record: RevisionRecord, changes: Changes) -> None:
+    async def _ensure_service(self, view: View, name: str, changes: Changes) -> None:
+        record = view.revisions.get(name)
+        if record is None:
+            return
         manifest = render_service(view.deployment, record.revision, record.assignment)
         live = view.children.get(child_name(manifest))
         if live is None or live.digest != manifest_digest(manifest):
@@ -264,6 +300,10 @@ class ModelDeploymentReconciler:
     def _children(self) -> Children:
         return Children(self.world, self.client)
 
+    @property
+    def _draining(self) -> Draining:
+        return Draining(self.world, self.client, self.events, self.clock)
+
     def _tell(self, view: View, target: "Target", step: Step) -> None:
         """Events for what a user would want to hear of: a new revision, and the moment it serves."""
         custom = view.custom
@@ -280,9 +320,7 @@ class ModelDeploymentReconciler:
         for name in step.remove:
             self.events.record(reference, type="Normal", reason="RevisionDrained", message=f"Revision {name} is gone")
 
-    async def _report(self, view: View, outcome: Outcome, changes: Changes) -> None:
-        custom = view.custom
-        status = build_status(view, outcome, now=self.clock.now())
+    async def _report(self, custom: Custom[ModelDeployment], status: dict[str, Any], changes: Changes) -> None:
         if status == custom.status:
             return
         manifest = {
@@ -292,7 +330,7 @@ class ModelDeploymentReconciler:
             "status": status,
         }
         live = await self.client.apply(manifest, subresource="status")
-        self.world.deployments.put(Custom.of(live, ModelDeployment))
+        keep_reply(self.world, custom, live)
         changes.lines.append(_headline(status))
 
 
@@ -309,6 +347,20 @@ def _refusals(custom: Custom[ModelDeployment]) -> tuple[Refusal, ...]:
     if custom.parsed is None or custom.refusals:
         return custom.refusals
     return unsupported(custom.parsed.spec)
+
+
+def _gives_up_first(view: View, target: str) -> bool:
+    """Whether the old revision goes before the new one serves; once it has begun, also after a restart."""
+    if view.decided is not None and view.decided.decision.reason == SurgePolicy.RECREATE:
+        return True
+    chosen = view.custom.parsed is not None and view.custom.parsed.spec.rollout.surge_policy is SurgePolicy.RECREATE
+    pods = view.pods_of(view.serving)
+    return chosen and view.serving != target and bool(pods) and all(pod.leaving for pod in pods)
+
+
+def _sooner(seconds: float | None, removal: Removal | None) -> float | None:
+    ends = (seconds, removal.look_again_seconds if removal else None)
+    return min((end for end in ends if end is not None), default=None)
 
 
 def _number(view: View) -> Any:

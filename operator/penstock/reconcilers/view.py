@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refused
@@ -12,7 +13,7 @@ from penstock.reconcilers.stored import Child, PodRecord, Workload
 from penstock.reconcilers.world import Decided, World
 from penstock.rollout.step import RevisionState
 
-__all__ = ["View", "gather"]
+__all__ = ["View", "gather", "keep_reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +83,20 @@ def gather(world: World, custom: Custom[ModelDeployment]) -> View:
         },
         pods=world.pods.by_index("deployment", key),
     )
+
+
+def keep_reply(world: World, custom: Custom[ModelDeployment], live: dict[str, Any]) -> Custom[ModelDeployment]:
+    """Put the answer to a write of our own into the store.
+
+    It may hold what somebody else changed meanwhile, of which the watch's event is no news any more: we tell it.
+    """
+    record = Custom.of(live, ModelDeployment)
+    if world.deployments.put(record) and _asks(record) != _asks(custom):
+        world.on_deployment(custom, record)
+    return record
+
+
+def _asks(custom: Custom[ModelDeployment]) -> tuple[object, ...]:
+    """What users say, without what we write."""
+    annotations = custom.parsed.metadata.annotations if custom.parsed else {}
+    return custom.uid, custom.generation, custom.deleting, annotations

@@ -21,6 +21,7 @@ __all__ = ["ReplicaSetController"]
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
+_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 Key = tuple[str, str]
 
@@ -86,6 +87,7 @@ class ReplicaSetController:
             )
 
 
-def _worth(pod: Object) -> tuple[bool, bool, str]:
-    """What goes first sorts first: pods without a node, then those that are not ready, then by name."""
-    return bool(pod["spec"].get("nodeName")), is_ready(pod), name_of(pod)
+def _worth(pod: Object) -> tuple[bool, bool, int, str]:
+    """What goes first sorts first: pods without a node, those that are not ready, the cheapest to delete, by name."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return bool(pod["spec"].get("nodeName")), is_ready(pod), int(annotations.get(_DELETION_COST, 0)), name_of(pod)
