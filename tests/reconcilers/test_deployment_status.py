@@ -12,10 +12,12 @@ from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refusal
 from penstock.cluster.store import Store
 from penstock.reconcilers.custom import Custom
-from penstock.reconcilers.deployment_status import Outcome, build_status
+from penstock.reconcilers.deployment_status import Outcome, build_status, status_while_deleted
+from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.stored import slim_child, slim_pod, slim_workload
 from penstock.reconcilers.view import View, gather
 from penstock.reconcilers.world import Decided, World
+from penstock.rollout.drain import Drained, Routed
 from penstock.rollout.step import Phase, Step
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -90,6 +92,16 @@ def _step(phase: Phase) -> Outcome:
     return Outcome(step=Step(serving="abc", scales={}, remove=(), phase=phase, message="why"))
 
 
+def _routed(reason: Routed | None, *, before: str = "") -> Scene:
+    condition = {"type": "Routable", "status": before, "reason": "Before", "message": ""}
+    status = {"conditions": [condition]} if before else {}
+    return Scene(outcome=Outcome(routed=(reason, "") if reason else None), status=status)
+
+
+def _removal(verdict: Drained) -> Scene:
+    return Scene(outcome=Outcome(removal=Removal("Revision old", verdict, "because")))
+
+
 SCENES: dict[str, tuple[Scene, dict[str, tuple[str, str]]]] = {
     "it serves": (
         Scene(),
@@ -129,6 +141,27 @@ SCENES: dict[str, tuple[Scene, dict[str, tuple[str, str]]]] = {
         {"Available": ("True", "Serving"), "Ready": ("False", "WaitingForNewRevision")},
     ),
     "the old revision drains": (Scene(outcome=_step(Phase.DRAINING)), {"Ready": ("True", "Ready")}),
+    "no Route names it": (
+        _routed(Routed.NOT_ROUTED),
+        {"Routable": ("False", "NotRouted"), "Ready": ("True", "Ready")},
+    ),
+    "every replica has it": (_routed(Routed.ROUTABLE), {"Routable": ("True", "Routable")}),
+    "not every replica has it yet": (_routed(Routed.NOT_ACKNOWLEDGED), {"Routable": ("False", "NotAcknowledged")}),
+    "replicas take over another table": (
+        _routed(Routed.NOT_ACKNOWLEDGED, before="True"),
+        {"Routable": ("True", "Before")},
+    ),
+    "a table is being published": (_routed(Routed.NOT_PUBLISHED, before="True"), {"Routable": ("True", "Before")}),
+    "nobody knows better": (_routed(Routed.SERVER_AWAY, before="True"), {"Routable": ("True", "Before")}),
+    "nobody knew before": (_routed(Routed.SERVER_AWAY, before="False"), {"Routable": ("False", "ServerAway")}),
+    "no replica is left": (_routed(Routed.NO_REPLICA, before="True"), {"Routable": ("False", "NoReplica")}),
+    "nothing of it serves": (_routed(Routed.NOT_SERVING, before="True"), {"Routable": ("False", "NotServing")}),
+    "right after the start": (_routed(None, before="False"), {"Routable": ("False", "Before")}),
+    "nobody knows who still sends": (_removal(Drained.NOT_ACKNOWLEDGED), {"Drained": ("Unknown", "NotAcknowledged")}),
+    "only requests in flight are left": (
+        _removal(Drained.IN_FLIGHT),
+        {"Drained": ("False", "InFlight"), "Ready": ("True", "Ready")},
+    ),
 }
 
 
@@ -162,3 +195,34 @@ def test_a_decision_for_another_life_or_an_older_spec_is_not_read() -> None:
     for stale in (Decided("another", 1, view.decided.decision), Decided("c", 0, view.decided.decision)):
         world.decisions["team", "chat"] = stale
         assert gather(world, view.custom).decided is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome(), Outcome(removal=Removal("Revision old", Drained.FORCED))])
+def test_nothing_is_taken_away(outcome: Outcome) -> None:
+    """The condition is there only while something waits."""
+    before = {"type": "Drained", "status": "False", "reason": "InFlight", "message": ""}
+    assert "Drained" not in Scene(outcome=outcome, status={"conditions": [before]}).conditions()
+
+
+def test_the_time_of_the_wait_begins_when_all_have_acknowledged() -> None:
+    """And is kept from then on: what is waited for is read from it."""
+    late, busy = (
+        Outcome(removal=Removal("Revision old", verdict)) for verdict in (Drained.NOT_ACKNOWLEDGED, Drained.IN_FLIGHT)
+    )
+    status: dict[str, Any] = {}
+    times = []
+    for hour, outcome in enumerate((late, late, busy, busy), start=12):
+        status = build_status(Scene(status=status).view(), outcome, now=NOW.replace(hour=hour))
+        times += [each["lastTransitionTime"][11:13] for each in status["conditions"] if each["type"] == "Drained"]
+    assert times == ["12", "12", "14", "14"]
+
+
+def test_a_deletion_says_only_what_it_waits_for() -> None:
+    """Nothing else in the status moves any more."""
+    first = build_status(Scene().view(), Outcome(), now=NOW)
+    custom = Scene(status=first, decided=False).view().custom
+    removal = Removal("The deployment", Drained.NOT_PUBLISHED, "why")
+    status = status_while_deleted(custom, removal, now=NOW.replace(hour=13))
+    *others, drained = status["conditions"]
+    assert {**status, "conditions": others} == first
+    assert (drained["type"], drained["status"], drained["message"]) == ("Drained", "Unknown", "The deployment: why")

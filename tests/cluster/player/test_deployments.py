@@ -64,6 +64,20 @@ async def test_a_pod_that_is_deleted_is_replaced() -> None:
         assert second["metadata"]["name"] != first["metadata"]["name"]
 
 
+async def test_what_costs_least_to_delete_goes_first() -> None:
+    async with played() as cluster:
+        cluster.server.put(deployment("web", replicas=3))
+        await cluster.pass_time(1)
+        last = cluster.pods()[-1]["metadata"]["name"]
+        cost = {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1000"}}
+        place = ("pods", cluster.pods()[-1]["metadata"]["namespace"], last)
+        cluster.server.update(*place, lambda live: {**live, "metadata": {**live["metadata"], **cost}})
+        cluster.server.update("deployments", place[1], "web", rescale(2))
+        await cluster.pass_time(60)
+        assert len(cluster.pods()) == 2
+        assert last not in [pod["metadata"]["name"] for pod in cluster.pods()]
+
+
 async def test_scaling_to_zero_ends_all_pods() -> None:
     async with played() as cluster:
         cluster.server.put(deployment("web", replicas=2))
