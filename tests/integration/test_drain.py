@@ -231,7 +231,7 @@ class TestFinalizer:
         await entry.serves()
         await entry.cluster.kill()
         await entry.cluster.start()
-        await entry.cluster.until(lambda: not entry.finalizers())
+        await entry.cluster.until(lambda: not entry.finalizers() and not entry.cluster.reason("Routable"))
         entry.has = dict.fromkeys(entry.has, 0)
 
     async def test_others_finalizers_stay(self, entry: Entry) -> None:

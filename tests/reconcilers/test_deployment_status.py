@@ -197,6 +197,13 @@ def test_a_decision_for_another_life_or_an_older_spec_is_not_read() -> None:
         assert gather(world, view.custom).decided is None
 
 
+def test_without_gateways_nothing_is_routable() -> None:
+    """Also what was said while there were some is gone."""
+    before = {"type": "Routable", "status": "True", "reason": "Routable", "message": ""}
+    outcome = Outcome(has_gateways=False, routed=(Routed.NOT_ROUTED, ""))
+    assert "Routable" not in Scene(outcome=outcome, status={"conditions": [before]}).conditions()
+
+
 @pytest.mark.parametrize("outcome", [Outcome(), Outcome(removal=Removal("Revision old", Drained.FORCED))])
 def test_nothing_is_taken_away(outcome: Outcome) -> None:
     """The condition is there only while something waits."""

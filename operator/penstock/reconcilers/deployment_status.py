@@ -33,7 +33,10 @@ _PASSING = frozenset({Routed.SERVER_AWAY, Routed.NOT_PUBLISHED, Routed.NOT_ACKNO
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one pass came to; all empty: placement has not answered yet, or has no place."""
+    """What one pass came to; all empty: placement has not answered yet, or has no place.
+
+    `routed` is None while nobody knows; without a server there are no gateways that it could be routed by.
+    """
 
     target: str = ""
     step: Step | None = None
@@ -41,6 +44,7 @@ class Outcome:
     waits_for: Refusal | None = None
     waits_reason: str = ""
     look_again_seconds: float | None = None
+    has_gateways: bool = True
     routed: tuple[Routed, str] | None = None
     removal: Removal | None = None
 
@@ -158,6 +162,8 @@ def _trouble(view: View) -> _Verdict | None:
 
 def _routable(outcome: Outcome, old: ModelDeploymentStatus) -> _Verdict | None:
     """What was routable stays so while replicas take over a table: they have the pods of one or of the other."""
+    if not outcome.has_gateways:
+        return None
     found = find_condition(old.conditions, "Routable")
     kept = _Verdict(found.status, found.reason, found.message) if found else None
     if outcome.routed is None:

@@ -68,7 +68,7 @@ def routed(world: World, view: View) -> tuple[Routed, str] | None:
     None where nobody knows yet whether a Route names it: right after the start.
     """
     traffic, backend = world.traffic, backend_name(view.custom.namespace, view.custom.name)
-    if not (traffic.enabled and traffic.names(backend)):
+    if not traffic.names(backend):
         return routable(()) if traffic.settled else None
     endpoints = endpoints_of(view.pods_of(view.serving))
     if not endpoints:

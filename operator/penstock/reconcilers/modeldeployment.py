@@ -80,7 +80,7 @@ class ModelDeploymentReconciler:
         if outcome is None:
             return None
         view = gather(self.world, custom)
-        outcome = replace(outcome, routed=routed(self.world, view))
+        outcome = replace(outcome, has_gateways=self.world.traffic.enabled, routed=routed(self.world, view))
         await self._report(custom, build_status(view, outcome, now=self.clock.now()), changes)
         return _sooner(outcome.look_again_seconds, outcome.removal)
 
