@@ -59,7 +59,7 @@ class Metrics:
             "penstock_placement_decisions", "Decisions that changed, by reason.", ["reason"], registry=registry
         )
         self.publications = Counter(
-            "penstock_table_publications", "Routing tables published, or why they were not.", ["result"], registry=registry
+            "penstock_table_publications", "Routing tables published, or why not.", ["result"], registry=registry
         )
         self.pool_gpus = Gauge("penstock_pool_gpus", "GPUs of a pool by state.", ["pool", "state"], registry=registry)
 

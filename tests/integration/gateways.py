@@ -35,6 +35,7 @@ Object = dict[str, Any]
 GATEWAY = ("team", "main")
 _TOKEN = "operator-token-for-tests-of-the-operator"
 _HEARTBEAT_SECONDS = 0.3
+_WORD_SECONDS = 0.5
 _REPLICA_SECONDS = 3.0
 
 
@@ -181,6 +182,14 @@ class GatewayStage:
         self.cluster.put(gateway())
         await self.start_replicas()
         await self.cluster.until(lambda: self.is_so("inferencegateways", "main", "Ready"))
+
+    async def calm(self) -> None:
+        """Wait until nothing is written any more: words of replicas are under way that no operator knows of yet."""
+        before = -1
+        while before != self.cluster.writes():
+            before = self.cluster.writes()
+            await self.cluster.rest()
+            await asyncio.sleep(_WORD_SECONDS)
 
     def pods(self) -> list[str]:
         """Of the gateway."""

@@ -55,10 +55,10 @@ class TestGateway:
         assert server.get("services", "team", "main-gateway") is not None
         assert server.get("poddisruptionbudgets", "team", "main-gateway") is not None
         assert server.get("networkpolicies", "team", "main-gateway") is not None
-        await entry.cluster.rest()
+        await entry.calm()
         before = entry.cluster.writes()
         await entry.cluster.sweep()
-        await entry.cluster.rest()
+        await entry.calm()
         assert entry.cluster.writes() == before
 
     async def test_without_a_server(self, cluster: Stage) -> None:
@@ -161,10 +161,11 @@ class TestRoute:
     async def test_a_pod_comes_and_goes(self, serving: GatewayStage) -> None:
         """Tables hold what is ready; the Route's status has nothing to say of it."""
         await serving.cluster.until(lambda: serving.is_so("routes", "chat", "Programmed"))
+        await serving.calm()
         before = serving.cluster.server.get("routes", "team", "chat")
         serving.cluster.edit(replicas=2)
         await serving.cluster.until(lambda: all(len(each.endpoints) == 2 for each in serving.everywhere(HOME)))
-        await serving.cluster.rest()
+        await serving.calm()
         after = serving.cluster.server.get("routes", "team", "chat")
         assert before is not None
         assert after is not None
@@ -254,11 +255,11 @@ class TestFaults:
     async def test_the_operator_restarts(self, serving: GatewayStage) -> None:
         """Nothing is published and nothing written: the table is the same."""
         await serving.cluster.until(lambda: serving.is_so("routes", "chat", "Programmed"))
-        await serving.cluster.rest()
+        await serving.calm()
         generations, writes = {table.generation for table in serving.tables()}, serving.cluster.writes()
         await serving.cluster.kill()
         await serving.start_operator()
-        await serving.cluster.rest()
+        await serving.calm()
         assert {table.generation for table in serving.tables()} == generations
         assert serving.cluster.writes() == writes
 

@@ -91,6 +91,21 @@ class TestReplicas:
         assert not gateway.is_everywhere(1)
         assert gateway.ahead == 50
 
+    def test_the_same_generation_with_another_content(self) -> None:
+        """A database was restored: what replicas were given since is of the same number, and not the same."""
+        gateway = published(table(4, A))
+        all_of(gateway).heard(GATEWAY, [Replica("gw-0", 4)], {"gw-0": "another"})
+        assert not gateway.is_everywhere(4)
+        assert (gateway.ahead, gateway.next_generation) == (4, 5)
+
+    def test_an_older_table_is_adopted(self) -> None:
+        """The next one goes above what was published before."""
+        gateway = published(table(3, A), table(4, A, B))
+        gateway.adopt(table(3, A), hash_of(3))
+        assert gateway.next_generation == 5
+        gateway.adopt(None, "")
+        assert gateway.next_generation == 5
+
     def test_a_pod_that_the_server_does_not_hear(self) -> None:
         """It may have any table: a partition is no acknowledgement."""
         gateway = published(table(3, A), table(4))

@@ -1,7 +1,7 @@
 """What a ModelDeployment may say that is not acted on yet: refused, never ignored.
 
-`maxSensitivity` and `allowedRoutes` are accepted: they only restrict Routes, and as long as every Route is refused
-they hold by themselves. `scaling` bounds `replicas`, `serviceLevel` bounds the physics of a plan.
+`maxSensitivity` and `allowedRoutes` are for Routes: what may be sent here, and by whom. `scaling` bounds `replicas`,
+`serviceLevel` bounds the physics of a plan.
 """
 
 from collections.abc import Iterator

@@ -8,10 +8,10 @@ from penstock.api.meta import GROUP, VERSION
 
 __all__ = [
     "CONFIG_MAPS",
+    "CONSUMERS",
     "CONTROLLER_REVISIONS",
     "CUSTOM_RESOURCE_DEFINITIONS",
     "DEPLOYMENTS",
-    "CONSUMERS",
     "EVENTS",
     "INFERENCE_GATEWAYS",
     "INFERENCE_POOLS",

@@ -93,7 +93,10 @@ class RoutingTableReconciler:
             return Result()
         if next(unread(self.world, custom), None) is not None:
             return Result(requeue_after=_UNREAD_SECONDS)
-        made = await asyncio.to_thread(_make, gather_inputs(self.world, custom), self._secrets(), custom)
+        inputs = gather_inputs(self.world, custom)
+        if self.server is not None:
+            self.world.traffic.expect(place).making |= _endpoints(inputs)
+        made = await asyncio.to_thread(_make, inputs, self._secrets(), custom)
         self._tell(place, made)
         if self.server is None:
             return Result()
@@ -103,7 +106,14 @@ class RoutingTableReconciler:
         await self._ensure_credentials(custom.parsed, made.table)
         if made.hash != traffic.hash or traffic.ahead:
             await self._publish(self.server, place, traffic, made)
+        traffic.making = frozenset()
+        self._wake()
         return Result()
+
+    def _wake(self) -> None:
+        """Whoever waits for what tables hold."""
+        for namespace, name in self.world.traffic.take_asking():
+            self.world.look_at(namespace, name)
 
     def _secrets(self) -> dict[str, str]:
         """Providers' keys by the name of their file."""
@@ -152,7 +162,7 @@ class RoutingTableReconciler:
             _log.info("%s/%s: %s", metadata["namespace"], gateway.metadata.name, "; ".join(changes.lines))
 
     async def _publish(self, server: ServerClient, place: GatewayKey, traffic: GatewayTraffic, made: Made) -> None:
-        table = replace(made.table, generation=max(traffic.generation, traffic.ahead) + 1)
+        table = replace(made.table, generation=traffic.next_generation)
         document = await asyncio.to_thread(encode, table)
         try:
             await server.publish("/".join(place), document, term=self.fence.term(), expected_hash=traffic.hash)
@@ -162,7 +172,7 @@ class RoutingTableReconciler:
             self.metrics.publications.labels(result="conflict").inc()
             raise Retry(str(conflict)) from conflict
         except StaleGeneration as stale:
-            traffic.generation = max(traffic.generation, stale.current.generation if stale.current else 0)
+            traffic.highest = max(traffic.highest, stale.current.generation if stale.current else 0)
             self.metrics.publications.labels(result="stale_generation").inc()
             raise Retry(str(stale)) from stale
         except StaleTerm as stale:
@@ -178,8 +188,6 @@ class RoutingTableReconciler:
     def _after(self, place: GatewayKey, before: Table | None, after: Table) -> None:
         _log.info("routing table %s/%s: generation %d, %d backends", *place, after.generation, len(after.backends))
         world = self.world
-        for namespace, name in world.traffic.take_asking():
-            world.look_at(namespace, name)
         world.report_soon(*place)
         former = {route.name: route for route in before.routes} if before else {}
         for route in after.routes:
@@ -197,8 +205,7 @@ class RoutingTableReconciler:
         world.traffic.forget(place)
         for key in changed_keys(built, None, {}, {}):
             world.enqueue(key)
-        for namespace, name in world.traffic.take_asking():
-            world.look_at(namespace, name)
+        self._wake()
         self._look_at(known.named if known else frozenset())
 
     def _say_away(self, place: GatewayKey, error: ServerError) -> None:
@@ -219,6 +226,11 @@ def _make(inputs: Inputs, secrets: Mapping[str, str], custom: Custom[InferenceGa
         table = replace(table, credential_version=credentials_version(custom.parsed, keys))
     built = replace(built, table=table)
     return Made(built, table, digest_of(table), explain_all(built))
+
+
+def _endpoints(inputs: Inputs) -> frozenset[str]:
+    revisions = (revision for deployment in inputs.deployments for revision in deployment.revisions)
+    return frozenset(endpoint for revision in revisions if revision.serving for endpoint in revision.endpoints)
 
 
 def _adopt(traffic: GatewayTraffic, document: bytes | None) -> None:

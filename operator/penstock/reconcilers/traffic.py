@@ -30,9 +30,14 @@ class GatewayTraffic:
     `known`: it was read from the server what is published; `generation` 0: nothing is. `built`: a table was made since
     this process began, so that `named` is complete. `asked`: the server was asked for its replicas.
 
+    `highest` is the greatest generation that was ever seen here.
+
     `entered` and `left` say by endpoint since which generation it is in the table, or out of it; `first` is the
-    generation that this process found, and what left before it is not remembered. `named` are the backends that Routes
-    name, whether or not anything of them serves. `routes` says since which generation each Route is as it is.
+    generation that this process found, and what left before it is not remembered. `making` are endpoints of a table
+    that is being made, or of which nobody knows whether it was published: they may be in it any moment.
+
+    `named` are the backends that Routes name, whether or not anything of them serves. `routes` says since which
+    generation each Route is as it is.
 
     `said` is what the live replicas told the server, None while it does not answer, `hashes` which table each of them
     has; `pods` are the names of the gateway's pods that may send requests on.
@@ -42,11 +47,13 @@ class GatewayTraffic:
     built: bool = False
     asked: bool = False
     generation: int = 0
+    highest: int = 0
     hash: str = ""
     first: int = 0
     table: Table | None = None
     entered: dict[str, int] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
+    making: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     routes: dict[str, int] = field(default_factory=dict)
     said: tuple[Replica, ...] | None = None
@@ -68,19 +75,23 @@ class GatewayTraffic:
     def _known(self, replica: Replica) -> Replica:
         if self.hash and self.hashes.get(replica.name) == self.hash:
             return replace(replica, generation=self.generation)
-        return replace(replica, generation=0) if replica.generation > self.generation else replica
+        return replace(replica, generation=0) if self._is_ahead(replica) else replica
+
+    def _is_ahead(self, replica: Replica) -> bool:
+        """Whether its table is of another line: of a greater generation, or of this one with another content."""
+        other = self.hashes.get(replica.name, self.hash) != self.hash
+        return replica.generation > self.generation or (other and replica.generation == self.generation)
 
     @property
     def ahead(self) -> int:
         """The greatest generation that a replica knows of another line of tables; 0: none does."""
-        return max(
-            (
-                each.generation
-                for each in self.said or ()
-                if each.generation > self.generation and self.hashes.get(each.name) != self.hash
-            ),
-            default=0,
-        )
+        said = (each for each in self.said or () if self.hashes.get(each.name) != self.hash)
+        return max((each.generation for each in said if self._is_ahead(each)), default=0)
+
+    @property
+    def next_generation(self) -> int:
+        """Above all that anybody was ever given: a database that was restored counts from an older one."""
+        return max(self.generation, self.ahead, self.highest) + 1
 
     def is_everywhere(self, generation: int) -> bool:
         """Whether each replica has acknowledged it; False while nobody knows."""
@@ -114,6 +125,7 @@ class GatewayTraffic:
         while len(self.left) > _MOST_LEFT:
             self.first = max(self.first, self.left.pop(next(iter(self.left))))
         self._follow_routes(table)
+        self.highest = max(self.highest, table.generation)
         self.generation, self.hash, self.table = table.generation, hash_, table
 
     def _follow_routes(self, table: Table) -> None:
@@ -133,7 +145,7 @@ class GatewayTraffic:
 
     def since_all_out(self, endpoints: Collection[str]) -> int:
         """The generation since which none of them is in the table; 0: one still is, or nobody knows."""
-        if not self.known or any(endpoint in self.entered for endpoint in endpoints):
+        if not self.known or any(endpoint in self.entered or endpoint in self.making for endpoint in endpoints):
             return 0
         return max((self.left.get(endpoint, self.first) for endpoint in endpoints), default=self.first)
 
@@ -184,7 +196,7 @@ class Traffic:
         return tuple(
             _state(key, each, each.since_all_out(endpoints))
             for key, each in self.gateways.items()
-            if not each.known or each.generation
+            if not each.known or each.generation or each.making or each.ahead
         )
 
     def heard(
