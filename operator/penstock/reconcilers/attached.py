@@ -19,8 +19,8 @@ def gateway_of(custom: Custom[Any], reference: GatewayReference) -> GatewayKey:
 
 def problems_of(world: World, gateway: GatewayKey, kind: Kind, custom: Custom[Any]) -> tuple[Problem, ...]:
     """What that gateway's newest table says is wrong with it."""
-    built, name = world.built.get(gateway), f"{custom.namespace}/{custom.name}"
-    return tuple(each for each in (built.problems if built else ()) if each.kind is kind and each.name == name)
+    told = world.told.get(gateway)
+    return told.problems.get((kind, f"{custom.namespace}/{custom.name}"), ()) if told else ()
 
 
 def standing_of(world: World, gateway: GatewayKey | None, kind: Kind, custom: Custom[Any]) -> Standing:
@@ -30,6 +30,6 @@ def standing_of(world: World, gateway: GatewayKey | None, kind: Kind, custom: Cu
     return Standing(
         gateway="/".join(gateway),
         found=world.gateways.get(*gateway) is not None,
-        has_table=gateway in world.built,
+        has_table=gateway in world.told,
         problems=problems_of(world, gateway, kind, custom),
     )

@@ -79,15 +79,18 @@ class ConsumerReconciler:
         routes = self._routes(custom, place) if place else ()
         seen = ConsumerSeen(standing_of(self.world, place, Kind.CONSUMER, custom), fact, routes)
         status = consumer_status(custom, seen, now=self.clock.now())
-        await Reporter(self.client, CONSUMERS, Consumer, self.world.consumers).report(custom, status)
+        reporter = Reporter(
+            self.client, CONSUMERS, Consumer, self.world.consumers, self.world.on_routed(Subject.CONSUMER)
+        )
+        await reporter.report(custom, status)
 
     def _routes(self, custom: Custom[Consumer], gateway: GatewayKey) -> Collection[str]:
         """Those that the gateway's table lets it call."""
-        built, name = self.world.built.get(gateway), f"{custom.namespace}/{custom.name}"
-        if built is None:
+        told = self.world.told.get(gateway)
+        caller = told.callers.get(f"{custom.namespace}/{custom.name}") if told else None
+        if told is None or caller is None:
             return ()
-        callers = [each for each in built.table.consumers if each.name == name]
-        return [route.name for route in built.table.routes if any(caller.may_call(route.name) for caller in callers)]
+        return [route.name for route in told.built.table.routes if caller.may_call(route.name)]
 
 
 def _secret(custom: Custom[Consumer], reference: SecretKeyReference, value: str) -> dict[str, Any]:

@@ -47,6 +47,12 @@ class Custom(Generic[R]):
     labels: Mapping[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
 
+    @property
+    def asks(self) -> tuple[object, ...]:
+        """What users say, without what we write."""
+        annotations = self.parsed.metadata.annotations if self.parsed else {}
+        return self.uid, self.generation, self.deleting, self.labels, annotations
+
     @classmethod
     def of(cls, live: dict[str, Any], kind: type[R]) -> "Custom[R]":
         """Parse a live object; what the schema of an older version let through becomes refusals."""

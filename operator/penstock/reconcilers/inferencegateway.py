@@ -36,6 +36,7 @@ from penstock.reconcilers.keys import Key
 from penstock.reconcilers.reporting import Reporter
 from penstock.reconcilers.revisions import unscaled
 from penstock.reconcilers.secrets import key_fact
+from penstock.reconcilers.told import Told
 from penstock.reconcilers.traffic import GatewayKey, GatewayTraffic
 from penstock.reconcilers.world import World
 from penstock.rollout.drain import Replica
@@ -177,19 +178,21 @@ class InferenceGatewayReconciler:
         """When to look again: what is only a moment's lag is not told."""
         seen = self._seen(custom)
         status = gateway_status(custom, seen, now=self.clock.now())
-        await Reporter(self.client, INFERENCE_GATEWAYS, InferenceGateway, self.world.gateways).report(custom, status)
+        world = self.world
+        reporter = Reporter(self.client, INFERENCE_GATEWAYS, InferenceGateway, world.gateways, world.on_gateway)
+        await reporter.report(custom, status)
         return _SETTLING_SECONDS if seen.settling else None
 
     def _seen(self, custom: Custom[InferenceGateway]) -> GatewaySeen:
         place = (custom.namespace, custom.name)
-        traffic, built = self.world.traffic.gateways.get(place), self.world.built.get(place)
+        traffic, told = self.world.traffic.gateways.get(place), self.world.told.get(place)
         workload = self.world.workloads.get(custom.namespace, gateway_name(custom.name))
         return GatewaySeen(
-            refusals=(*(unsupported(custom.parsed.spec) if custom.parsed else ()), *_guardrails(built)),
+            refusals=(*(unsupported(custom.parsed.spec) if custom.parsed else ()), *_guardrails(told)),
             has_server=self.server is not None,
             table=_published(traffic),
             replicas=self._replicas(place, traffic),
-            attached=_attached(built) if built else None,
+            attached=_attached(told.built) if told else None,
             pods=workload.pods if workload else 0,
             ready_pods=workload.ready if workload else 0,
             trouble=self._trouble(place),
@@ -217,9 +220,9 @@ class InferenceGatewayReconciler:
         return now - self._late.setdefault(place, now) < _SETTLING_SECONDS
 
 
-def _guardrails(built: Built | None) -> tuple[Refusal, ...]:
+def _guardrails(told: Told | None) -> tuple[Refusal, ...]:
     """What has every request refused: nothing checks them, and each was to be checked."""
-    return tuple(each.refusal for each in (built.problems if built else ()) if each.kind is Kind.GATEWAY)
+    return tuple(each.refusal for each in (told.built.problems if told else ()) if each.kind is Kind.GATEWAY)
 
 
 def _published(traffic: GatewayTraffic | None) -> PublishedTable | None:

@@ -59,17 +59,24 @@ class ModelProviderReconciler:
 
     async def _report(self, custom: Custom[ModelProvider], fact: KeyFact | None) -> None:
         problems = {
-            "/".join(gateway): problems_of(self.world, gateway, Kind.PROVIDER, custom) for gateway in self.world.built
+            "/".join(gateway): problems_of(self.world, gateway, Kind.PROVIDER, custom) for gateway in self.world.told
         }
         seen = ProviderSeen(problems, fact, self._used_by(custom))
         status = provider_status(custom, seen, now=self.clock.now())
-        await Reporter(self.client, MODEL_PROVIDERS, ModelProvider, self.world.providers).report(custom, status)
+        reporter = Reporter(
+            self.client,
+            MODEL_PROVIDERS,
+            ModelProvider,
+            self.world.providers,
+            self.world.on_routed(Subject.MODEL_PROVIDER),
+        )
+        await reporter.report(custom, status)
 
     def _used_by(self, custom: Custom[ModelProvider]) -> dict[str, set[str]]:
         """The Routes that name each of its models, on any gateway."""
         prefix, used = f"provider/{custom.namespace}/{custom.name}/", defaultdict[str, set[str]](set)
-        for built in self.world.built.values():
-            for route in built.table.routes:
+        for told in self.world.told.values():
+            for route in told.built.table.routes:
                 for rule in route.rules:
                     for name in (*(share.backend for share in rule.shares), *rule.fallback):
                         if name.startswith(prefix):

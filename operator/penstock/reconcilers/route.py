@@ -7,7 +7,7 @@ from penstock.cluster.client import Client
 from penstock.cluster.resources import ROUTES
 from penstock.reconcilers.attached import gateway_of, standing_of
 from penstock.reconcilers.custom import Custom
-from penstock.reconcilers.keys import Key
+from penstock.reconcilers.keys import Key, Subject
 from penstock.reconcilers.reporting import Reporter
 from penstock.reconcilers.route_status import RouteSeen, route_status
 from penstock.reconcilers.world import World
@@ -37,7 +37,8 @@ class RouteReconciler:
 
     async def _report(self, custom: Custom[Route]) -> None:
         status = route_status(custom, self._seen(custom), now=self.clock.now())
-        await Reporter(self.client, ROUTES, Route, self.world.routes).report(custom, status)
+        reporter = Reporter(self.client, ROUTES, Route, self.world.routes, self.world.on_routed(Subject.ROUTE))
+        await reporter.report(custom, status)
 
     def _seen(self, custom: Custom[Route]) -> RouteSeen:
         world = self.world
@@ -49,4 +50,5 @@ class RouteReconciler:
         state = None
         if traffic is not None and traffic.known and traffic.asked:
             state = GatewayState(standing.gateway, traffic.routes.get(name, 0), traffic.replicas)
-        return RouteSeen(standing, world.explained.get(gateway, {}).get(name), state, world.traffic.enabled)
+        told = world.told.get(gateway)
+        return RouteSeen(standing, told.explained.get(name) if told else None, state, world.traffic.enabled)

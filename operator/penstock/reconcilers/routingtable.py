@@ -7,6 +7,7 @@ after every conflict, so that a restored server and another leader both end in a
 import asyncio
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,11 +21,12 @@ from penstock.reconcilers.children import Changes, Children
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.keys import Key, Subject
 from penstock.reconcilers.routing_inputs import gather_inputs, unread
+from penstock.reconcilers.told import Told
 from penstock.reconcilers.traffic import GatewayKey, GatewayTraffic
 from penstock.reconcilers.world import World
-from penstock.routing.build import Built, build_table
-from penstock.routing.explain import RouteExplanation, explain_all
+from penstock.routing.build import build_table
 from penstock.routing.inputs import Inputs
+from penstock.routing.problems import Kind
 from penstock.server_client.client import ServerClient
 from penstock.server_client.errors import ServerAway, StaleGeneration, StaleTerm, TableConflict
 from penstock.workqueue.clock import Clock
@@ -54,10 +56,9 @@ class Fence:
 class Made:
     """A table, its digest, and what is told of it."""
 
-    built: Built
     table: Table
     hash: str
-    explained: Mapping[str, RouteExplanation]
+    told: Told
 
 
 @dataclass(slots=True)
@@ -88,10 +89,14 @@ class RoutingTableReconciler:
         return result
 
     async def _bring(self, place: GatewayKey, custom: Custom[InferenceGateway]) -> Result:
-        # A spec that is refused changes nothing: what is published goes on.
         if custom.parsed is None or unsupported(custom.parsed.spec):
+            # A spec that is refused changes nothing: what is published goes on, and is all that is named.
+            await self._read(place)
+            self.world.traffic.settle(place)
+            self._wake()
             return Result()
         if next(unread(self.world, custom), None) is not None:
+            await self._read(place)
             return Result(requeue_after=_UNREAD_SECONDS)
         inputs = gather_inputs(self.world, custom)
         if self.server is not None:
@@ -100,15 +105,22 @@ class RoutingTableReconciler:
         self._tell(place, made)
         if self.server is None:
             return Result()
-        traffic = self.world.traffic.expect(place)
-        if not traffic.known:
-            _adopt(traffic, await self.server.table("/".join(place)))
+        traffic = await self._read(place)
         await self._ensure_credentials(custom.parsed, made.table)
         if made.hash != traffic.hash or traffic.ahead:
             await self._publish(self.server, place, traffic, made)
         traffic.making = frozenset()
         self._wake()
         return Result()
+
+    async def _read(self, place: GatewayKey) -> GatewayTraffic:
+        """What is published, asked for once."""
+        traffic = self.world.traffic.gateways.get(place) or GatewayTraffic()
+        if self.server is not None:
+            traffic = self.world.traffic.expect(place)
+            if not traffic.known:
+                _adopt(traffic, await self.server.table("/".join(place)))
+        return traffic
 
     def _wake(self) -> None:
         """Whoever waits for what tables hold."""
@@ -127,9 +139,8 @@ class RoutingTableReconciler:
     def _tell(self, place: GatewayKey, made: Made) -> None:
         """Have those look again of whom something else is said than before."""
         world = self.world
-        before, world.built[place] = world.built.get(place), made.built
-        told, world.explained[place] = world.explained.get(place, {}), made.explained
-        for key in changed_keys(before, made.built, told, made.explained):
+        before, world.told[place] = world.told.get(place), made.told
+        for key in changed_keys(before, made.told):
             world.enqueue(key)
         if self.server is None:
             return
@@ -198,12 +209,11 @@ class RoutingTableReconciler:
         """A gateway that is gone: nobody pulls its table any more, and a namesake begins anew, above it."""
         world = self.world
         known = world.traffic.gateways.get(place)
-        built = world.built.pop(place, None)
-        world.explained.pop(place, None)
+        told = world.told.pop(place, None)
         if known is not None and self.server is not None:
             await self.server.forget("/".join(place), term=self.fence.term())
         world.traffic.forget(place)
-        for key in changed_keys(built, None, {}, {}):
+        for key in changed_keys(told, None):
             world.enqueue(key)
         self._wake()
         self._look_at(known.named if known else frozenset())
@@ -225,7 +235,7 @@ def _make(inputs: Inputs, secrets: Mapping[str, str], custom: Custom[InferenceGa
         keys = {name: value for name, value in secrets.items() if name in used}
         table = replace(table, credential_version=credentials_version(custom.parsed, keys))
     built = replace(built, table=table)
-    return Made(built, table, digest_of(table), explain_all(built))
+    return Made(table, digest_of(table), Told.of(built))
 
 
 def _endpoints(inputs: Inputs) -> frozenset[str]:
@@ -250,44 +260,38 @@ def _adopt(traffic: GatewayTraffic, document: bytes | None) -> None:
     traffic.adopt(table, digest_of(table))
 
 
-def changed_keys(
-    before: Built | None,
-    after: Built | None,
-    told: Mapping[str, RouteExplanation],
-    tell: Mapping[str, RouteExplanation],
-) -> set[Key]:
+def changed_keys(before: Told | None, after: Told | None) -> set[Key]:
     """Whose status may read otherwise: what is wrong with it, who admits it, or what a Route is answered by."""
     old, new = _said(before), _said(after)
-    keys = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    routes = {name for name in told.keys() | tell.keys() if told.get(name) != tell.get(name)}
-    return keys | {Key(Subject.ROUTE, *name.split("/", 1)) for name in routes}
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
-_SUBJECTS = {
-    "Route": Subject.ROUTE,
-    "ModelProvider": Subject.MODEL_PROVIDER,
-    "Consumer": Subject.CONSUMER,
-    "InferenceGateway": Subject.INFERENCE_GATEWAY,
+_SUBJECTS: Mapping[Kind, Subject] = {
+    Kind.ROUTE: Subject.ROUTE,
+    Kind.PROVIDER: Subject.MODEL_PROVIDER,
+    Kind.CONSUMER: Subject.CONSUMER,
+    Kind.GATEWAY: Subject.INFERENCE_GATEWAY,
 }
 
 
-def _said(built: Built | None) -> dict[Key, list[object]]:
-    said: dict[Key, list[object]] = {}
-    if built is None:
+def _said(told: Told | None) -> dict[Key, list[object]]:
+    said: defaultdict[Key, list[object]] = defaultdict(list)
+    if told is None:
         return said
-    for attachment in built.attachments:
-        said.setdefault(_key(attachment.kind, attachment.name), []).append(attachment)
-    routes: dict[str, set[str]] = {}
-    for route in built.table.routes:
-        routes.setdefault(route.name.partition("/")[0], set()).add(route.name)
-    for consumer in built.table.consumers:
-        own = routes.get(consumer.name.partition("/")[0])
-        said.setdefault(_key("Consumer", consumer.name), []).append((consumer.routes, own))
-    for problem in built.problems:
-        if problem.kind in _SUBJECTS:
-            said.setdefault(_key(problem.kind, problem.name), []).append(problem)
+    for attachment in told.built.attachments:
+        said[_key(attachment.kind, attachment.name)].append(attachment)
+    for (kind, name), problems in told.problems.items():
+        if kind in _SUBJECTS:
+            said[_key(kind, name)].append(problems)
+    for name, explanation in told.explained.items():
+        said[_key(Kind.ROUTE, name)].append(explanation)
+    routes: defaultdict[str, set[str]] = defaultdict(set)
+    for name in told.explained:
+        routes[name.partition("/")[0]].add(name)
+    for name, caller in told.callers.items():
+        said[_key(Kind.CONSUMER, name)].append((caller.routes, routes.get(name.partition("/")[0])))
     return said
 
 
-def _key(kind: str, name: str) -> Key:
+def _key(kind: Kind, name: str) -> Key:
     return Key(_SUBJECTS[kind], *name.split("/", 1))

@@ -170,6 +170,11 @@ class Traffic:
         """The gateway's entry, from now on there."""
         return self.gateways.setdefault(gateway, GatewayTraffic())
 
+    def settle(self, gateway: GatewayKey) -> None:
+        """No table will be made for now: what is published is all that is named."""
+        if gateway in self.gateways:
+            self.gateways[gateway].built = True
+
     def forget(self, gateway: GatewayKey) -> None:
         """The gateway is gone, and its replicas with it."""
         self.gateways.pop(gateway, None)

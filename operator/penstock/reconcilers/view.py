@@ -91,12 +91,6 @@ def keep_reply(world: World, custom: Custom[ModelDeployment], live: dict[str, An
     It may hold what somebody else changed meanwhile, of which the watch's event is no news any more: we tell it.
     """
     record = Custom.of(live, ModelDeployment)
-    if world.deployments.put(record) and _asks(record) != _asks(custom):
+    if world.deployments.put(record) and record.asks != custom.asks:
         world.on_deployment(custom, record)
     return record
-
-
-def _asks(custom: Custom[ModelDeployment]) -> tuple[object, ...]:
-    """What users say, without what we write."""
-    annotations = custom.parsed.metadata.annotations if custom.parsed else {}
-    return custom.uid, custom.generation, custom.deleting, annotations

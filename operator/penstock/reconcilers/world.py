@@ -3,7 +3,7 @@
 Event sources call `on_*`; nothing here talks to the API server.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,8 @@ from penstock.reconcilers.keys import PLACEMENT, Key, Subject
 from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.secrets import SecretBook, SecretRecord
 from penstock.reconcilers.stored import Child, NamespaceRecord, NodeRecord, PodRecord, QuotaRecord, Workload
+from penstock.reconcilers.told import Told
 from penstock.reconcilers.traffic import Traffic
-from penstock.routing.build import Built
-from penstock.routing.explain import RouteExplanation
 from penstock.server_client.client import LiveReplica
 
 __all__ = ["Candidate", "Decided", "World"]
@@ -116,8 +115,7 @@ class World:
     tenants: dict[DeploymentKey, Candidate] = field(default_factory=dict)
     members: dict[str, Membership] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
-    built: dict[tuple[str, str], Built] = field(default_factory=dict)
-    explained: dict[tuple[str, str], Mapping[str, RouteExplanation]] = field(default_factory=dict)
+    told: dict[tuple[str, str], Told] = field(default_factory=dict)
     reports: dict[tuple[str, str], tuple[LiveReplica, ...]] = field(default_factory=dict)
     keys: SecretBook = field(default_factory=SecretBook)
     stale_tenants: set[DeploymentKey] = field(default_factory=set)
