@@ -34,8 +34,13 @@ _EXIT_INTERRUPTED = 130
     required=not _SAMPLES.is_dir(),
     help="The folder of the samples; a checkout has it.",
 )
-def demo(*, keep: bool, speed: float, samples: Path) -> None:
-    """Watch models being placed on the right GPUs and served, on real parts but the GPUs."""
+@click.option(
+    "--gateway-python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The gateways' interpreter. Left out: that of `make gateway`, else our own, without LiteLLM.",
+)
+def demo(*, keep: bool, speed: float, samples: Path, gateway_python: Path | None) -> None:
+    """Watch models being placed on the right GPUs, served, and routed to, on real parts but the GPUs."""
     manifests = [
         manifest
         for path in sorted(samples.glob("*.yaml"))
@@ -43,7 +48,9 @@ def demo(*, keep: bool, speed: float, samples: Path) -> None:
         if manifest
     ]
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as folder:
-        settings = StorySettings(samples=manifests, folder=Path(folder), speed=speed, keep=keep)
+        settings = StorySettings(
+            samples=manifests, folder=Path(folder), speed=speed, keep=keep, gateway_python=gateway_python
+        )
         sys.exit(asyncio.run(_run(settings)))
 
 

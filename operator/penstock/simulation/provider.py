@@ -68,6 +68,11 @@ class HostedProvider:
         """Where it listens, without the `/v1`."""
         return f"http://{self._settings.host}:{self._port}"
 
+    @property
+    def key(self) -> str:
+        """What it wants to be asked with."""
+        return self._settings.key
+
     async def __aenter__(self) -> Self:
         application = self._serving.application()
         application.router.add_post("/v1/embeddings", self._embeddings)

@@ -91,7 +91,8 @@ class _Proxy:
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Bytes from one to the other until the first ends."""
-    with suppress(ConnectionError):
+    # A socket that the other side has reset is "not connected" when its end is written: that is no ConnectionError.
+    with suppress(OSError):
         while data := await reader.read(_CHUNK):
             writer.write(data)
             await writer.drain()

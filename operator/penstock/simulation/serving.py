@@ -119,6 +119,9 @@ class Serving:
                 return await self._complete(request, chat=chat)
             except BadRequest as problem:
                 return web.json_response(error_body(self.settings.engine, problem), status=problem.status)
+            except ConnectionResetError:
+                # The client went, or we were killed: nobody reads this, and it is no fault to log.
+                return web.Response()
 
         return handle
 

@@ -1,8 +1,9 @@
 """Where the story plays: the cluster, a client, and checks that hold or end it."""
 
 import asyncio
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,13 @@ import aiohttp
 
 from penstock.cluster.client import Client
 from penstock.cluster.fake.player.objects import find_condition
-from penstock.cluster.resources import resource_of
+from penstock.cluster.resources import MODEL_DEPLOYMENTS, ResourceType, resource_of
 from penstock.errors import PenstockError
 from penstock.simulation.cluster import SimulatedCluster
+from penstock.simulation.entry import Entry
 from penstock.simulation.operator_process import OperatorProcess
+from penstock.simulation.provider import HostedProvider
+from penstock.simulation.server_process import ServerProcess
 from penstock.simulation.teller import Teller
 from penstock.workqueue.clock import Clock
 
@@ -21,6 +25,7 @@ __all__ = ["Answer", "ClaimFailed", "Place", "Stage"]
 
 Object = dict[str, Any]
 Place = tuple[str, str]
+WhyNot = Callable[[], str | Awaitable[str]]
 
 _LOOK_EVERY_SECONDS = 0.05
 _ASK_SECONDS = 20.0
@@ -50,6 +55,9 @@ class Stage:
     cluster: SimulatedCluster
     client: Client
     operator: OperatorProcess
+    server: ServerProcess
+    entry: Entry
+    hosted: HostedProvider
     session: aiohttp.ClientSession
     teller: Teller
     clock: Clock
@@ -57,18 +65,20 @@ class Stage:
     claims: int = 0
     completions: int = 0
 
-    async def check(self, claim: str, why_not: Callable[[], str], *, within: float = 20.0) -> None:
-        """Wait until `why_not` has no reason left; ClaimFailed with the last one after `within` seconds."""
+    async def check(self, claim: str, why_not: WhyNot, *, within: float = 20.0) -> float:
+        """Wait until `why_not` has no reason left; how long it took. ClaimFailed with the last one after `within`."""
         loop = asyncio.get_running_loop()
         began, latest = self.clock.monotonic(), loop.time() + self.least_seconds
         with self.teller.waiting(claim):
-            while reason := self._trouble() or why_not():
+            while reason := self._trouble() or await _told(why_not):
                 over = self.clock.monotonic() - began > within and loop.time() >= latest
                 if over or self._trouble():
                     self._fail(claim, reason)
                 await self.clock.sleep(_LOOK_EVERY_SECONDS)
         self.claims += 1
-        self.teller.holds(claim, self.clock.monotonic() - began)
+        seconds = self.clock.monotonic() - began
+        self.teller.holds(claim, seconds)
+        return seconds
 
     def require(self, claim: str, *, holds: bool, reason: str) -> None:
         """A claim that must hold now."""
@@ -79,7 +89,7 @@ class Stage:
 
     def _trouble(self) -> str:
         """What makes waiting useless."""
-        return self.operator.trouble() or self.cluster.trouble()
+        return self.operator.trouble() or self.server.trouble() or self.cluster.trouble()
 
     def _fail(self, claim: str, reason: str) -> None:
         self.teller.fails(claim, reason)
@@ -100,9 +110,13 @@ class Stage:
 
     def model(self, place: Place) -> Object:
         """One ModelDeployment; ClaimFailed where it is gone."""
-        live = self.cluster.server.get("modeldeployments", *place)
+        return self.resource(MODEL_DEPLOYMENTS, place)
+
+    def resource(self, kind: ResourceType, place: Place) -> Object:
+        """One of any kind; ClaimFailed where it is gone."""
+        live = self.cluster.server.get(kind.plural, *place)
         if live is None:
-            message = f"ModelDeployment {place[0]}/{place[1]} is gone"
+            message = f"{kind.kind} {place[0]}/{place[1]} is gone"
             raise ClaimFailed(message)
         return live
 
@@ -117,15 +131,15 @@ class Stage:
         found: Object = (live or {}).get("status", {})
         return found
 
-    def why_not(self, place: Place, kind: str, status: str = "True") -> str:
-        """Empty where the condition is as wanted and about the newest spec."""
-        live = self.model(place)
-        condition = find_condition(live, kind)
+    def why_not(self, place: Place, name: str, status: str = "True", *, of: ResourceType = MODEL_DEPLOYMENTS) -> str:
+        """Empty where the condition of that name is as wanted and about the newest spec."""
+        live = self.resource(of, place)
+        condition = find_condition(live, name)
         if condition.get("observedGeneration") != live["metadata"]["generation"]:
-            return f"{kind} says nothing of generation {live['metadata']['generation']} yet"
+            return f"{name} says nothing of generation {live['metadata']['generation']} yet"
         if condition.get("status") == status:
             return ""
-        return f"{kind}={condition.get('status')} {condition.get('reason', '')}: {condition.get('message', '')}"
+        return f"{name}={condition.get('status')} {condition.get('reason', '')}: {condition.get('message', '')}"
 
     def pods(self, place: Place) -> list[Object]:
         """The engine pods of a deployment."""
@@ -169,6 +183,11 @@ class Stage:
                 text = answer["choices"][0]["message"]["content"]
                 return Answer(answer["system_fingerprint"], answer["usage"]["completion_tokens"], text)
             return await _read_stream(response)
+
+
+async def _told(why_not: WhyNot) -> str:
+    answer = why_not()
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _read_stream(response: aiohttp.ClientResponse) -> Answer:

@@ -19,7 +19,7 @@ _SECRET = {
 }
 _NAMESPACES = "Namespace"
 _POOLS = "InferencePool"
-_MODELS = "ModelDeployment"
+_LATER = {"Budget", "Evaluation"}
 _PLAN_HEADINGS = ("deployment", "pool", "accelerator", "engine", "precision", "TP", "replicas", "per hour", "on")
 
 
@@ -38,10 +38,11 @@ async def the_fleet(stage: Stage) -> None:
 async def samples_are_served(stage: Stage, samples: Sequence[Object]) -> None:
     """Apply them all; say of each what was decided and why; ask each of them something."""
     stage.teller.chapter("manifests/samples: resources in, models placed and serving out")
-    await stage.apply(*_of(samples, _NAMESPACES), _SECRET)
-    await stage.apply(*(each for each in samples if each["kind"] != _NAMESPACES))
+    # Pools first: what is placed while there is only one of them goes there, and stays.
+    await stage.apply(*_of(samples, _NAMESPACES), _SECRET, *_of(samples, _POOLS))
     pools = [name_of(each) for each in _of(samples, _POOLS)]
     await stage.check("four pools know their accelerators", lambda: _unknown(stage, pools))
+    await stage.apply(*(each for each in samples if each["kind"] not in {_NAMESPACES, _POOLS}))
     stage.teller.table(
         ("pool", "accelerator", "nodes", "GPUs", "free", "all of it per hour"),
         [_pool_row(stage, name) for name in pools],
@@ -96,8 +97,7 @@ async def _name_the_refused(stage: Stage, samples: Sequence[Object]) -> None:
             reason=f"Accepted=False {condition['reason']}, pods: {len(stage.pods(place_of(live)))}",
         )
         stage.teller.quote("it says", condition["message"])
-    acted_on = {_NAMESPACES, _POOLS, _MODELS}
-    others = [each for each in samples if each["kind"] not in acted_on]
+    others = [each for each in samples if each["kind"] in _LATER]
     kinds = ", ".join(sorted({each["kind"] for each in others}))
     await stage.check(f"so are {len(others)} objects of later releases: {kinds}", lambda: _not_refused(stage, others))
 
