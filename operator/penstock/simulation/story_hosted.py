@@ -60,11 +60,14 @@ async def a_provider_takes_over(stage: Stage) -> None:
     stage.teller.chapter("A hosted provider, simulated here, is the fall-back of Route chat")
     await stage.apply(cloud(stage.hosted.url), chat({_EXTRACTOR[1]: 100}, hosted=True))
     await stage.check(
-        "without its Secret nothing is sent there",
+        "without its Secret it says so: CredentialsResolved=False",
         lambda: stage.why_not(_CLOUD, "CredentialsResolved", "False", of=MODEL_PROVIDERS),
     )
     await stage.apply(cloud_key(stage.hosted.key))
-    await stage.check("its Secret is there", lambda: stage.why_not(_CLOUD, "CredentialsResolved", of=MODEL_PROVIDERS))
+    await stage.check(
+        "its Secret is made and found: CredentialsResolved=True",
+        lambda: stage.why_not(_CLOUD, "CredentialsResolved", of=MODEL_PROVIDERS),
+    )
     await stage.check("both replicas have its key, and a table that needs it", lambda: _keyless(stage))
     async with stage.entry.load(CHAT, stage.entry.key(SHOP), per_second=PER_SECOND) as load:
         await stage.check("small-extractor answers", lambda: _unanswered(load, _backend(_EXTRACTOR), 1))
