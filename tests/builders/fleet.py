@@ -122,8 +122,9 @@ def place_one(pools: Sequence[Pool], one: Tenant, *others: Tenant, now: datetime
 
 
 def settled(before: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]) -> FleetSnapshot:
-    """The fleet after every decision was carried out: each replica's pod runs on its node."""
+    """The fleet after every decision was carried out: each replica's pod runs on its node, and counts in its quota."""
     used: Counter[str] = Counter()
+    spent: Counter[tuple[str, str]] = Counter()
     tenants = []
     for each in before.tenants:
         assignment = decisions[each.key].assignment
@@ -134,9 +135,15 @@ def settled(before: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]) 
         held = {node: count * assignment.plan.gpus for node, count in bound.items()}
         used.update(held)
         used.subtract(each.held)
+        spent[each.key[0], assignment.plan.gpu_resource] += sum(held.values()) - sum(each.held.values())
         tenants.append(replace(each, current=assignment, outdated=False, bound=bound, held=held, pending=0))
     pools = tuple(
         replace(each, nodes=tuple(replace(node, used=node.used + used[node.name]) for node in each.nodes))
         for each in before.pools
     )
-    return FleetSnapshot(pools=pools, tenants=tuple(tenants))
+    return FleetSnapshot(pools=pools, tenants=tuple(_charged(each, spent) for each in tenants))
+
+
+def _charged(tenant: Tenant, spent: Mapping[tuple[str, str], int]) -> Tenant:
+    left = {resource: left - spent[tenant.key[0], resource] for resource, left in tenant.gpu_quota.items()}
+    return replace(tenant, gpu_quota=left)
