@@ -54,6 +54,10 @@ SCENES: dict[str, tuple[GatewaySeen, dict[str, tuple[str, str]]]] = {
         replace(WHOLE, refusals=(REFUSAL,)),
         {"Accepted": ("False", "NotSupported"), "Available": ("True", "Serving"), "Ready": ("False", "NotSupported")},
     ),
+    "its Service is another's": (
+        replace(WHOLE, clash=(REFUSAL,)),
+        {"Accepted": ("False", "NameTaken"), "Available": ("True", "Serving"), "Ready": ("False", "NameTaken")},
+    ),
     "no server was given": (
         GatewaySeen(has_server=False),
         {"Programmed": ("False", "NoServer"), "Ready": ("False", "NoServer")},

@@ -58,14 +58,16 @@ class Attached:
 class GatewaySeen:
     """What is known of a gateway.
 
-    `refusals` are of fields that are not acted on. `has_server`: the operator was given one. `table` is None until it
-    was read what is published, `replicas` while the server does not say them, `attached` until a table was made.
-    `pods` and `ready_pods` are those of its Deployment, `trouble` is what they complain of, in words.
+    `refusals` are of fields that are not acted on, `clash` is of its name with another resource's. `has_server`: the
+    operator was given one. `table` is None until it was read what is published, `replicas` while the server does not
+    say them, `attached` until a table was made. `pods` and `ready_pods` are those of its Deployment, `trouble` is what
+    they complain of, in words.
 
     `settling`: the publication, the server's absence or this process is so young that no word was to be expected yet.
     """
 
     refusals: tuple[Refusal, ...] = ()
+    clash: tuple[Refusal, ...] = ()
     has_server: bool = True
     table: PublishedTable | None = None
     replicas: tuple[GatewayReplica, ...] | None = None
@@ -108,6 +110,8 @@ def _was_programmed(old: InferenceGatewayStatus) -> bool:
 def _accepted(custom: Custom[InferenceGateway], seen: GatewaySeen) -> Verdict:
     if custom.parsed is None or custom.refusals:
         return Verdict("Accepted", holds=False, reason="Invalid", message=joined(custom.refusals))
+    if seen.clash:
+        return Verdict("Accepted", holds=False, reason="NameTaken", message=joined(seen.clash))
     if seen.refusals:
         return Verdict("Accepted", holds=False, reason="NotSupported", message=joined(seen.refusals))
     return Verdict("Accepted", holds=True, reason="Accepted")

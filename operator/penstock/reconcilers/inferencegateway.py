@@ -24,6 +24,7 @@ from penstock.gateways.litellm import (
 )
 from penstock.gateways.litellm.names import MASTER_KEY, TOKEN_KEY
 from penstock.reconcilers.children import Changes, Children
+from penstock.reconcilers.clashes import clash_of_gateway
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.gateway_status import (
     Attached,
@@ -89,7 +90,7 @@ class InferenceGatewayReconciler:
             self._deaf.pop((key.namespace, key.name), None)
             return Result()
         changes, again = Changes(), None
-        if self.server is not None and custom.parsed is not None and not unsupported(custom.parsed.spec):
+        if self.server is not None and custom.parsed is not None and not self._refusals(custom):
             again = await self._bring(self.server, custom, custom.parsed, changes)
         settled = await self._report(custom)
         if changes:
@@ -113,6 +114,11 @@ class InferenceGatewayReconciler:
             if self._differs(manifest):
                 await self._children.apply(manifest, changes)
         return again
+
+    def _refusals(self, custom: Custom[InferenceGateway]) -> tuple[Refusal, ...]:
+        """What keeps its children as they are."""
+        own = unsupported(custom.parsed.spec) if custom.parsed else ()
+        return (*own, *clash_of_gateway(self.world, custom))
 
     def _exists(self, custom: Custom[InferenceGateway]) -> bool:
         return self.world.workloads.get(custom.namespace, gateway_name(custom.name)) is not None
@@ -189,6 +195,7 @@ class InferenceGatewayReconciler:
         workload = self.world.workloads.get(custom.namespace, gateway_name(custom.name))
         return GatewaySeen(
             refusals=(*(unsupported(custom.parsed.spec) if custom.parsed else ()), *_guardrails(told)),
+            clash=clash_of_gateway(self.world, custom),
             has_server=self.server is not None,
             table=_published(traffic),
             replicas=self._replicas(place, traffic),

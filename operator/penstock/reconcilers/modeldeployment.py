@@ -27,6 +27,7 @@ from penstock.cluster.resources import (
 )
 from penstock.planner.plan import Assignment
 from penstock.reconcilers.children import CHILD_KINDS, Changes, Children
+from penstock.reconcilers.clashes import clash_of_deployment
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.deployment_status import Outcome, build_status, status_while_deleted
 from penstock.reconcilers.draining import Draining
@@ -99,7 +100,7 @@ class ModelDeploymentReconciler:
 
     async def _act(self, view: View, changes: Changes) -> Outcome | None:
         """None where there is nothing to report: placement has not answered yet, or the deployment is gone."""
-        refusals = _refusals(view.custom)
+        refusals = _refusals(view.custom) or clash_of_deployment(self.world, view.custom)
         if refusals:
             return await self._keep_serving(view, Outcome(refusals=refusals), changes)
         if view.decided is None:
