@@ -37,7 +37,7 @@ demo: $(STAMP) gateway ## Watch models being placed and served on a simulated cl
 	@$(BIN)/penstock demo $(if $(KEEP),--keep) $(ARGS)
 
 test: $(STAMP) ## Unit, integration and contract tests, under 5 minutes, on two cores
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(STAMP) ## Only the tests without any server
 	@$(BIN)/python -m pytest tests --ignore=tests/contract --ignore=tests/integration $(ARGS)

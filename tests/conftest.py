@@ -4,10 +4,13 @@
 """
 
 import os
-from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+
+_HERE = Path(__file__).parent
+_LONGEST = (_HERE / "cli" / "test_demo.py", _HERE / "simulation" / "test_gateway_stage.py")
 
 settings.register_profile("default-here", max_examples=200, deadline=None)
 settings.register_profile("sample", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,8 +28,13 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden", default=False))
 
 
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Mark every Hypothesis test as a property, so that `make soak` finds it."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every Hypothesis test as a property, so that `make soak` finds it; begin with the files that take longest.
+
+    Two workers take one file after the other: a long one at the end would be played by one of them alone.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.property)
+    items.sort(key=lambda item: not item.path.is_relative_to(_HERE / "integration") and item.path not in _LONGEST)

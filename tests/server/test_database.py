@@ -59,6 +59,22 @@ async def test_servers_that_start_at_once_migrate_once(tmp_path: Path) -> None:
         await database.close()
 
 
+async def test_the_drivers_own_words_are_a_problem_too(tmp_path: Path) -> None:
+    """A server that starts beside another one tries again, and does not end with a traceback."""
+    database = Database(sqlite_url(tmp_path))
+    other = sqlite3.connect(str(database.url.database), isolation_level=None)
+    try:
+        other.execute("CREATE TABLE held (id)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Problem) as told:
+            async with database.session() as driver:
+                await driver.execute("PRAGMA journal_mode=WAL")
+        assert told.value.reason == "DatabaseBusy"
+    finally:
+        other.close()
+        await database.close()
+
+
 async def test_a_database_of_a_newer_server(tmp_path: Path) -> None:
     """Is left alone, with words that say so."""
     async with opened(sqlite_url(tmp_path)) as database:
