@@ -25,7 +25,7 @@ if not __package__:  # run as a script: its own folder is on the path, its packa
 from testbed.downloads import download_of, fetch
 from testbed.errors import BuildError, DownloadError, InstallError, TestbedError, UnreachableError
 from testbed.go_build import HEARTBEAT, Progress, build
-from testbed.releases import CORE, PROGRAMS, Program, cache_bin, cache_root
+from testbed.releases import CLUSTER, CORE, PROGRAMS, Program, cache_bin, cache_root
 
 ASSETS = "KUBEBUILDER_ASSETS"
 _ROOMY = 5 << 30
@@ -46,6 +46,13 @@ class Binaries:
     kube_controller_manager: Path | None = None
     kube_scheduler: Path | None = None
     kwok: Path | None = None
+    kubelet: Path | None = None
+    kube_proxy: Path | None = None
+    coredns: Path | None = None
+    helm: Path | None = None
+    buildkitd: Path | None = None
+    buildctl: Path | None = None
+    promtool: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,8 @@ class Located:
 
 def find() -> Binaries | None:
     """Find what is on this machine, without getting anything; None without API server, etcd and kubectl."""
-    found = {program.name.replace("-", "_"): located.path for program in PROGRAMS if (located := locate(program))}
+    everything = PROGRAMS + CLUSTER
+    found = {program.name.replace("-", "_"): located.path for program in everything if (located := locate(program))}
     if any(program.name.replace("-", "_") not in found for program in CORE):
         return None
     return Binaries(**found)
@@ -183,7 +191,7 @@ def _io_reason(program: Program, error: OSError) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 1 where something is missing or could not be got."""
     options = _parser().parse_args(argv)
-    programs = [program for program in PROGRAMS if program.name in options.programs] or list(PROGRAMS)
+    programs = _wanted(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     located = [at for program in programs if (at := locate(program))]
     try:
@@ -199,13 +207,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(len(located) < len(programs))
 
 
+def _wanted(options: argparse.Namespace) -> list[Program]:
+    """The named ones, else the usual ones, with `--cluster` those of level 3 too."""
+    named = [program for program in PROGRAMS + CLUSTER if program.name in options.programs]
+    return named or list(PROGRAMS + CLUSTER if options.cluster else PROGRAMS)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Find or get the programs of the test bed: from $KUBEBUILDER_ASSETS, the cache, the official "
         "download sites, or built by Go (ten minutes and more on two cores, once).",
     )
-    names = ", ".join(program.name for program in PROGRAMS)
-    parser.add_argument("programs", nargs="*", metavar="PROGRAM", help=f"which ones; left out: all of {names}")
+    names = ", ".join(program.name for program in PROGRAMS + CLUSTER)
+    parser.add_argument("programs", nargs="*", metavar="PROGRAM", help=f"which ones of {names}")
+    parser.add_argument("--cluster", action="store_true", help="also those of level 3: kubelet, Helm, BuildKit, ...")
     parser.add_argument("--check", action="store_true", help="get nothing: say what is missing and exit 1 if anything")
     parser.add_argument("--no-download", dest="download", action="store_false", help="do not ask the download sites")
     output = parser.add_mutually_exclusive_group()

@@ -52,6 +52,11 @@ class Program:
 KUBERNETES = Release("kubernetes", "k8s.io/kubernetes")
 ETCD = Release("etcd", "go.etcd.io/etcd/server/v3")
 KWOK = Release("kwok", "sigs.k8s.io/kwok")
+COREDNS = Release("coredns", "github.com/coredns/coredns")
+HELM = Release("helm", "helm.sh/helm/v4")
+BUILDKIT = Release("buildkit", "github.com/moby/buildkit")
+PROMETHEUS = Release("prometheus", "github.com/prometheus/prometheus")
+RELEASES = (KUBERNETES, ETCD, KWOK, COREDNS, HELM, BUILDKIT, PROMETHEUS)
 
 CORE = (
     Program("kube-apiserver", KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -64,6 +69,17 @@ CONTROLLERS = (
 )
 NODES = (Program("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok"),)
 PROGRAMS = CORE + CONTROLLERS + NODES
+"""Of levels 1 and 2."""
+CLUSTER = (
+    Program("kubelet", KUBERNETES, "k8s.io/kubernetes/cmd/kubelet"),
+    Program("kube-proxy", KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy"),
+    Program("coredns", COREDNS, "github.com/coredns/coredns"),
+    Program("helm", HELM, "helm.sh/helm/v4/cmd/helm"),
+    Program("buildkitd", BUILDKIT, "github.com/moby/buildkit/cmd/buildkitd"),
+    Program("buildctl", BUILDKIT, "github.com/moby/buildkit/cmd/buildctl"),
+    Program("promtool", PROMETHEUS, "github.com/prometheus/prometheus/cmd/promtool"),
+)
+"""What level 3, images and charts need beside them."""
 
 
 def go_platform() -> str:
@@ -81,7 +97,7 @@ def cache_root() -> Path:
 def cache_key() -> str:
     """Hash everything that decides what the programs are."""
     digest = hashlib.sha256(go_platform().encode())
-    for release in (KUBERNETES, ETCD, KWOK):
+    for release in RELEASES:
         for name in ("go.mod", "go.sum"):
             digest.update((release.directory / name).read_bytes())
     return digest.hexdigest()[:16]
