@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily
 
-__all__ = ["ClientCollector", "Metrics"]
+from penstock import __version__
+
+__all__ = ["ClientCollector", "Metrics", "show_build"]
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """Every metric of the operator, on a registry of its own."""
+    """Every metric of the operator, on a registry of its own; `fleet` is the leader's text about the resources."""
 
     def __init__(self) -> None:
+        self.fleet: Callable[[], str] = lambda: ""
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        show_build(registry, "operator")
         self.depth = Gauge("workqueue_depth", "Keys that wait.", ["name"], registry=registry)
         self.adds = Counter("workqueue_adds", "Keys added.", ["name"], registry=registry)
         self.retries = Counter("workqueue_retries", "Keys that came back after a failure.", ["name"], registry=registry)
@@ -61,7 +66,22 @@ class Metrics:
         self.publications = Counter(
             "penstock_table_publications", "Routing tables published, or why not.", ["result"], registry=registry
         )
-        self.pool_gpus = Gauge("penstock_pool_gpus", "GPUs of a pool by state.", ["pool", "state"], registry=registry)
+        self.certificate_expiry = Gauge(
+            "penstock_certificate_expiry_timestamp_seconds",
+            "When the certificate in a Secret ends.",
+            ["secret"],
+            registry=registry,
+        )
+
+    def text(self) -> bytes:
+        """The exposition; for a thread, because a fleet of thousands takes a while."""
+        return generate_latest(self.registry) + self.fleet().encode()
+
+
+def show_build(registry: CollectorRegistry, component: str) -> None:
+    """`penstock_build_info`: which component runs here, and of which version."""
+    info = Gauge("penstock_build_info", "1 for what runs here.", ["component", "version"], registry=registry)
+    info.labels(component=component, version=__version__).set(1)
 
 
 class ClientCollector:

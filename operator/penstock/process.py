@@ -19,6 +19,7 @@ from penstock.cluster.informer import Informer
 from penstock.cluster.lease import LeaseElection
 from penstock.cluster.sweep import Sweep
 from penstock.errors import PenstockError
+from penstock.fleet_metrics import fleet_text
 from penstock.front import Front, run_front
 from penstock.health import Health, serve_health, watch_loop
 from penstock.hub.client import Hub
@@ -143,7 +144,7 @@ class Router:
         return cls(
             {
                 Subject.MODEL_DEPLOYMENT: deployments.reconcile,
-                Subject.INFERENCE_POOL: InferencePoolReconciler(world, client, clock, metrics).reconcile,
+                Subject.INFERENCE_POOL: InferencePoolReconciler(world, client, clock).reconcile,
                 Subject.PLACEMENT: lambda _key: placement.reconcile(),
                 Subject.MODEL_FACTS: facts.reconcile,
                 Subject.INFERENCE_GATEWAY: InferenceGatewayReconciler(world, client, server, gateways, clock).reconcile,
@@ -315,7 +316,6 @@ class Operator:
             election = group.create_task(self._elect())
             await self.election.leading.wait()
             _log.info("leading, term %s", self.election.generation)
-            self.surroundings.metrics.leading.labels(name=_LEASE_NAME).set(1)
             await self._work()
             election.cancel()
 
@@ -342,15 +342,18 @@ class Operator:
         raise LostLease(message)
 
     async def _work(self) -> None:
+        metrics = self.surroundings.metrics
+        metrics.leading.labels(name=_LEASE_NAME).set(1)
         workers = Workers(
             queue=self.queue,
             reconcile=self.router.reconcile,
             clock=self.surroundings.clock,
-            observer=WorkMetrics(self.surroundings.metrics),
+            observer=WorkMetrics(metrics),
             count=self.settings.workers,
         )
         # Whatever waits already is waiting for a place: visited before, it would only have to be visited again.
         await workers.prepare(PLACEMENT)
+        metrics.fleet = lambda: fleet_text(self.world)
         self.working = True
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen())

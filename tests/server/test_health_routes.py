@@ -3,6 +3,7 @@
 import pytest
 
 from builders.control_plane import OPERATOR, Caller, report, table
+from penstock import __version__
 from penstock.server.problems import Problem
 
 
@@ -23,7 +24,8 @@ async def test_without_its_database_it_is_alive_and_not_ready(server: Caller, mo
     assert (ready.status_code, "migrations" in ready.text) == (503, True)
     refused = await server.pull(OPERATOR)
     assert (refused.status_code, refused.json()["error"]["reason"]) == (503, "NotReady")
-    assert (await server.client.get("/metrics")).status_code == 200
+    metrics = await server.client.get("/metrics")
+    assert (metrics.status_code, "penstock_server_database_up 0.0" in metrics.text) == (200, True)
 
 
 async def test_what_is_counted(server: Caller) -> None:
@@ -46,6 +48,8 @@ async def test_what_is_counted(server: Caller) -> None:
         'penstock_server_replicas_live{gateway="serving/entry"} 1.0',
         f'penstock_server_table_bytes{{gateway="serving/entry"}} {float(len(table(1)))}',
         "penstock_server_waiters 0.0",
+        "penstock_server_database_up 1.0",
+        f'penstock_build_info{{component="server",version="{__version__}"}} 1.0',
     ):
         assert line in text
 

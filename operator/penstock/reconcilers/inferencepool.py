@@ -10,7 +10,6 @@ from penstock.api.conditions import Condition, ConditionStatus, merge_conditions
 from penstock.api.inferencepool import InferencePool, InferencePoolStatus, NodeShape, PoolGPUs
 from penstock.cluster.client import Client
 from penstock.cluster.resources import INFERENCE_POOLS
-from penstock.metrics import Metrics
 from penstock.planner.fleet import Node, Pool
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.fleet import Membership, build_pools, gpus_by_node, membership
@@ -31,7 +30,6 @@ class InferencePoolReconciler:
     world: World
     client: Client
     clock: Clock
-    metrics: Metrics
 
     async def reconcile(self, key: Key) -> Result:
         """Count and report."""
@@ -62,7 +60,6 @@ class InferencePoolReconciler:
         used = gpus_by_node(world.pods)
         (pool,) = build_pools([custom], nodes, {custom.name: mine}, used)
         gpus = _gpus(pool)
-        self._gauge(custom.name, gpus)
         lost = {name: other.contested for name, other in members.items() if custom.name in other.contested.values()}
         return InferencePoolStatus(
             conditions=merge_conditions(old.conditions, _conditions(custom, pool, mine, lost), self.clock.now()),
@@ -75,10 +72,6 @@ class InferencePoolReconciler:
             deployments=self._deployments(pool),
             cost_per_hour=_cost(pool, gpus.total),
         )
-
-    def _gauge(self, name: str, gpus: PoolGPUs) -> None:
-        for state, count in gpus.model_dump().items():
-            self.metrics.pool_gpus.labels(pool=name, state=state).set(count)
 
     def _deployments(self, pool: Pool) -> tuple[str, ...]:
         names = {node.name for node in pool.nodes}

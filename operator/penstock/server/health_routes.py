@@ -41,6 +41,8 @@ async def metrics(request: Request) -> Response:
     parts = parts_of(request)
     try:
         parts.metrics.show(await parts.replicas.census(), await parts.tables.sizes())
+        parts.metrics.database_up.set(1)
     except Problem:
         parts.metrics.show({}, {})
+        parts.metrics.database_up.set(0)
     return Response(generate_latest(parts.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from penstock.metrics import show_build
 from penstock.server.access import GatewayName
 
 __all__ = ["ServerMetrics"]
@@ -16,6 +17,11 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        show_build(registry, "server")
+        self.database_up = Gauge(
+            "penstock_server_database_up", "1 while the database answers, asked at each scrape.", registry=registry
+        )
         self.requests = Counter(
             "penstock_server_requests", "Requests by route and status.", ["method", "route", "code"], registry=registry
         )
