@@ -24,6 +24,24 @@ async def test_only_the_leader_writes(empty_cluster: Stage) -> None:
     assert leader.operator.client.writes > 0
 
 
+async def test_only_the_leader_shows_the_fleet(empty_cluster: Stage) -> None:
+    """So that nothing is counted once per replica."""
+    cluster = empty_cluster
+    await _two(cluster)
+    cluster.put(deployment())
+    leader, standby = (running.operator.surroundings.metrics for running in cluster.operators)
+    place = 'namespace="team",deployment="chat"'
+    for line in (
+        f'penstock_deployment_condition{{{place},type="Ready",status="True",reason="Ready"}} 1',
+        f'penstock_deployment_info{{{place},pool="h100",',
+        'penstock_pool_gpus{pool="h100",state="allocated"} 1',
+        'leader_election_master_status{name="penstock-operator"} 1.0',
+    ):
+        await cluster.until(lambda line=line: line.encode() in leader.text())
+    assert b"penstock_resources{" not in standby.text()
+    assert b"leader_election_master_status{" not in standby.text()
+
+
 async def test_the_other_takes_over_from_one_that_was_killed(empty_cluster: Stage) -> None:
     """After the Lease has run out, with a higher token; what was asked for meanwhile is done."""
     cluster = empty_cluster

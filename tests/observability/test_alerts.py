@@ -1,7 +1,6 @@
 """The alert rules in the chart: valid, tested by promtool, on metrics that exist, each with a page for the reader."""
 
 import re
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 
 from observability.exported import exported
 from observability.promql import problems
-from testbed.binaries import find
+from observability.promtool import promtool
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "charts" / "penstock" / "files" / "alerts").glob("*.yaml"))
@@ -31,15 +30,6 @@ def alerts() -> Iterator[dict[str, Any]]:
 
 
 ALERTS = {rule["alert"]: rule for rule in alerts()}
-
-
-def promtool(*arguments: str) -> None:
-    """Fails with what it says; skips where it is not installed."""
-    binary = find().promtool
-    if binary is None:
-        pytest.skip("promtool is not here: python e2e/testbed/binaries.py promtool")
-    done = subprocess.run([str(binary), *arguments], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)

@@ -4,12 +4,15 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders.observed import add_deployment, add_gateway, add_pool, condition, empty_world, one_of_everything
+from observability.promtool import promtool
 from penstock.fleet_metrics import fleet_text
 from penstock.metrics import Metrics
 from penstock.reconcilers.world import World
+from penstock.server.metrics import ServerMetrics
 
 CHAT = {"namespace": "team", "deployment": "chat"}
 MAIN = {"namespace": "ai", "gateway": "main"}
@@ -146,3 +149,16 @@ def test_a_certificates_end_is_told_by_its_secret() -> None:
     metrics.certificate_expiry.labels(secret="penstock-server-tls").set(NOON)
     name = "penstock_certificate_expiry_timestamp_seconds"
     assert metrics.registry.get_sample_value(name, {"secret": "penstock-server-tls"}) == NOON
+
+
+def test_promtool_finds_nothing_to_mend() -> None:
+    """Names, units, help and form, as Prometheus wants them."""
+    metrics = Metrics()
+    metrics.fleet = lambda: fleet_text(one_of_everything())
+    promtool("check", "metrics", text=metrics.text())
+    promtool("check", "metrics", text=generate_latest(ServerMetrics().registry))
+
+
+def test_promtool_finds_what_is_wrong() -> None:
+    with pytest.raises(AssertionError, match="counter metrics should have"):
+        promtool("check", "metrics", text=b"# HELP x_s A.\n# TYPE x_s counter\nx_s 1\n")
