@@ -1,0 +1,19 @@
+"""Level 3: one cluster for all tests of a module, which run in the order in which they stand."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from installed.images import OLDER
+from installed.platform import Platform, running
+from level3.requirements import missing
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Three nodes with our images; the first test installs the older release on it."""
+    if reasons := missing():
+        pytest.skip(f"no whole node can be run here: {'; '.join(reasons)}")
+    with running(tmp_path_factory.mktemp("cluster")) as made:
+        made.values.update({"image.tag": OLDER, "gatewayImage.tag": OLDER})
+        yield made
