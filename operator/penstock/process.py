@@ -8,10 +8,12 @@ import gc
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from penstock.certificates.names import server_names
 from penstock.cluster.client import Client
 from penstock.cluster.events import EventRecorder
 from penstock.cluster.gate import new_gate
@@ -24,6 +26,7 @@ from penstock.front import Front, run_front
 from penstock.health import Health, serve_health, watch_loop
 from penstock.hub.client import Hub
 from penstock.metrics import ClientCollector, Metrics
+from penstock.reconcilers.certificates import BundleReconciler, CertificatesReconciler
 from penstock.reconcilers.consumer import ConsumerReconciler
 from penstock.reconcilers.facts import FactsBook, FactsReconciler
 from penstock.reconcilers.inferencegateway import (
@@ -32,7 +35,7 @@ from penstock.reconcilers.inferencegateway import (
     InferenceGatewayReconciler,
 )
 from penstock.reconcilers.inferencepool import InferencePoolReconciler
-from penstock.reconcilers.keys import PLACEMENT, Key, Subject
+from penstock.reconcilers.keys import CERTIFICATES, PLACEMENT, Key, Subject
 from penstock.reconcilers.modeldeployment import ModelDeploymentReconciler
 from penstock.reconcilers.modelprovider import ModelProviderReconciler
 from penstock.reconcilers.placement import PlacementReconciler
@@ -43,6 +46,7 @@ from penstock.reconcilers.unsupported import UnsupportedReconciler
 from penstock.reconcilers.world import World
 from penstock.server_client.client import ServerClient
 from penstock.server_client.tokens import TokenFile, service_account_token
+from penstock.server_client.trust import BundleFile, IssuedBundle, Trust
 from penstock.sources import OTHER_KINDS, OwnKinds, informers, new_world, own_kinds
 from penstock.workqueue.backoff import Backoff
 from penstock.workqueue.clock import Clock
@@ -85,6 +89,16 @@ class OperatorSettings:
     gateway_server_url: str = ""
     """The same server as gateway replicas reach it; empty: the same URL."""
     gateway_image: str = DEFAULT_GATEWAY_IMAGE
+    issue_certificates: bool = False
+    """The leader makes the server's certificate, and everybody trusts that."""
+    server_ca_file: str | None = None
+    """Trust this bundle instead; None: what the system trusts."""
+    gateway_token_days: int = 30
+
+    @property
+    def server_urls(self) -> tuple[str, str]:
+        """The server's, as this operator and as gateway replicas reach it."""
+        return self.server_url, self.gateway_server_url or self.server_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,7 @@ class Means:
     events: EventRecorder
     server: ServerClient | None
     fence: Fence
+    trust: Trust | None = None
 
 
 @dataclass(slots=True)
@@ -133,7 +148,11 @@ class Router:
         clock, metrics = surroundings.clock, surroundings.metrics
         client, world, events, server = means.client, means.world, means.events, means.server
         gateways = GatewaySettings(
-            settings.gateway_image, settings.gateway_server_url or settings.server_url, settings.namespace
+            settings.gateway_image,
+            settings.server_urls[1],
+            settings.namespace,
+            means.trust if settings.server_urls[1].startswith("https:") else None,
+            timedelta(days=settings.gateway_token_days),
         )
         tables = RoutingTableReconciler(world, client, server, means.fence, clock, metrics)
         book = FactsBook(hub_enabled=settings.hub_enabled)
@@ -152,6 +171,7 @@ class Router:
                 Subject.MODEL_PROVIDER: ModelProviderReconciler(world, client, clock).reconcile,
                 Subject.ROUTE: RouteReconciler(world, client, clock).reconcile,
                 Subject.CONSUMER: ConsumerReconciler(world, client, clock).reconcile,
+                Subject.CERTIFICATES: _certificates(settings, means, clock),
                 Subject.UNSUPPORTED: UnsupportedReconciler(world, client, clock, types).reconcile,
             }
         )
@@ -241,7 +261,8 @@ class Operator:
             client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
         )
         events = EventRecorder(client, clock=clock, instance=settings.identity)
-        means = Means(client, world, events, _server(settings), _fence(settings, election))
+        trust = _trust(settings)
+        means = Means(client, world, events, _server(settings, trust), _fence(settings, election), trust)
         gate = new_gate()
         metrics.registry.register(ClientCollector(client.requests, lambda: events.dropped))
         return cls(
@@ -354,6 +375,8 @@ class Operator:
         # Whatever waits already is waiting for a place: visited before, it would only have to be visited again.
         await workers.prepare(PLACEMENT)
         metrics.fleet = lambda: fleet_text(self.world)
+        if self.settings.issue_certificates or self.settings.server_ca_file:
+            await workers.prepare(CERTIFICATES)
         self.working = True
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen())
@@ -381,11 +404,29 @@ class Operator:
         ]
 
 
-def _server(settings: OperatorSettings) -> ServerClient | None:
+def _server(settings: OperatorSettings, trust: Trust | None) -> ServerClient | None:
     if not settings.server_url:
         return None
     named = settings.server_token_file
-    return ServerClient(settings.server_url, TokenFile(Path(named)) if named else service_account_token())
+    token = TokenFile(Path(named)) if named else service_account_token()
+    return ServerClient(settings.server_url, token, trust=trust)
+
+
+def _trust(settings: OperatorSettings) -> Trust | None:
+    if settings.issue_certificates:
+        return IssuedBundle()
+    return BundleFile(Path(settings.server_ca_file)) if settings.server_ca_file else None
+
+
+def _certificates(settings: OperatorSettings, means: Means, clock: Clock) -> Callable[[Key], Awaitable[Result]]:
+    """Makes them, or looks at the file; without either, nobody asks."""
+    if isinstance(means.trust, IssuedBundle):
+        names = server_names(settings.server_urls, settings.namespace)
+        world, client, events = means.world, means.client, means.events
+        issuing = CertificatesReconciler(world, client, events, clock, settings.namespace, names, means.trust)
+        return lambda _key: issuing.reconcile()
+    reading = BundleReconciler(means.world, means.trust or IssuedBundle())
+    return lambda _key: reading.reconcile()
 
 
 def _fence(settings: OperatorSettings, election: LeaseElection) -> Fence:

@@ -42,6 +42,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         internal_port=options.internal_port,
         server=options.server,
         token_file=options.token_file,
+        server_ca_file=options.server_ca_file,
         credentials_dir=options.credentials_dir,
         drain_seconds=options.drain_seconds,
         linger_seconds=options.linger_seconds,
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--gateway", required=True, metavar="NAMESPACE/NAME", help="the gateway that this is a replica of")
     add("--pod-uid", required=True, help="what tells this replica from all others")
     add("--pod", default=socket.gethostname(), help="its name, for people")
+    add("--server-ca-file", type=Path, help="who vouches for the server, in PEM; read anew when it changes")
     add("--token-file", type=Path, help="the bearer token for the server")
     add("--table-file", type=Path, required=True, help="where the last good table is kept")
     add("--credentials-dir", type=Path, help="the providers' keys, one file each")

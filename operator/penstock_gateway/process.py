@@ -34,6 +34,7 @@ from penstock_gateway.records import numbering
 from penstock_gateway.replica import Replica, State
 from penstock_gateway.server import Server
 from penstock_gateway.spool import Spool
+from penstock_gateway.trust import Trust
 from penstock_gateway.upstream import Upstream
 from penstock_policy.decision import Index
 
@@ -60,6 +61,8 @@ class Settings:
     server: str = ""
     """Empty: none, the table on disk is all there is."""
     token_file: Path | None = None
+    server_ca_file: Path | None = None
+    """None: the server is vouched for by whom the image trusts."""
     credentials_dir: Path | None = None
     drain_seconds: float = 60.0
     linger_seconds: float = 3.0
@@ -206,7 +209,8 @@ def _version() -> str:
 
 
 def _puller(settings: Settings, parts: Parts) -> Puller:
-    server = Server(settings.server, settings.gateway, settings.pod_uid, settings.token_file, aiohttp.ClientSession())
+    session, trust = aiohttp.ClientSession(), Trust(settings.server_ca_file)
+    server = Server(settings.server, settings.gateway, settings.pod_uid, settings.token_file, session, trust)
     return Puller(
         server=server,
         live=parts.live,

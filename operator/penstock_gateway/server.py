@@ -1,8 +1,9 @@
-"""The control-plane server as a replica sees it: two calls, and a token from a file that is read anew when refused."""
+"""The control-plane server as a replica sees it: two calls, and a token from a file that is read anew as it changes."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import aiohttp
 import orjson
 
 from penstock_gateway.errors import ServerAway
+from penstock_gateway.trust import Trust
 
 __all__ = ["Server"]
 
@@ -30,7 +32,9 @@ class Server:
     pod_uid: str
     token_file: Path | None
     session: aiohttp.ClientSession
+    trust: Trust = field(default_factory=lambda: Trust(None))
     _token: str | None = None
+    _seen: tuple[int, int] | None = None
 
     async def table(self, have: str, generation: int) -> bytes | None:
         """A table other than the one with the hash `have`, not older, when there is one; None after a while without."""
@@ -59,8 +63,7 @@ class Server:
         await self.session.close()
 
     async def _call(self, method: str, address: str, seconds: float, **more: Any) -> tuple[int, bytes]:
-        if self._token is None:
-            await asyncio.to_thread(self._read_token)
+        more["ssl"] = await asyncio.to_thread(self._refresh)
         used = self._token
         status, body = await self._once(method, address, seconds, more)
         if status not in _UNAUTHORIZED:
@@ -77,16 +80,36 @@ class Server:
                 method, address, **{**more, "headers": headers}, timeout=timeout, allow_redirects=False
             ) as response:
                 return response.status, await _bounded(response)
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
+            message = f"{method} {address}: the server's certificate is not trusted: {why}; see --server-ca-file"
+            raise ServerAway(message) from error
         except (aiohttp.ClientError, OSError) as error:
             message = f"{method} {address}: {type(error).__name__} {error}".rstrip()
             raise ServerAway(message) from error
 
+    def _refresh(self) -> ssl.SSLContext | bool:
+        """The token where its file has changed: the server lets the former one go once all replicas use the new one."""
+        if self._token is None or self._seen != _stamp(self.token_file):
+            self._read_token()
+        return self.trust.context()
+
     def _read_token(self) -> None:
         """A file that cannot be read leaves the last one."""
         try:
+            self._seen = _stamp(self.token_file)
             self._token = self.token_file.read_text().strip() if self.token_file else ""
         except OSError:
             self._token = self._token or ""
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    """Other ones where a mounted Secret was swapped; None where there is no file."""
+    try:
+        status = path.stat() if path else None
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns) if status else None
 
 
 def _replicas(answer: bytes) -> int | None:

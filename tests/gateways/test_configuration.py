@@ -6,6 +6,7 @@ The latter runs in the gateway's own environment, which `make gateway` makes; wi
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,13 @@ def _told(folder: Path) -> dict[str, Any]:
     assert ended.returncode == 0, ended.stderr[-2000:]
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return found
+
+
+def test_the_servers_authorities_roll_nothing() -> None:
+    """They stand in the ConfigMap alone: pods of one bundle are the pods of another."""
+    plain, one, two = (replace(gateway_request(), server_bundle=each) for each in ("", "one", "two"))
+    rendered = [{each["kind"]: each for each in render_gateway(request)} for request in (plain, one, two)]
+    assert [each["ConfigMap"]["data"].get("ca.crt") for each in rendered] == [None, "one", "two"]
+    assert rendered[1]["Deployment"] == rendered[2]["Deployment"]
+    arguments = rendered[1]["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[arguments.index("--server-ca-file") + 1] == "/etc/penstock/config/ca.crt"

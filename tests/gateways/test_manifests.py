@@ -92,6 +92,7 @@ def test_every_argument_is_one_that_a_replica_knows() -> None:
         "pod": "$(POD_NAME)",
         "port": CLIENT_PORT,
         "internal_port": INTERNAL_PORT,
+        "server_ca_file": None,
         "token_file": Path("/etc/penstock/token/token"),
         "credentials_dir": Path("/etc/penstock/credentials"),
         "litellm_config": Path("/etc/penstock/config/config.yaml"),

@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from penstock.api.refusals import Refusal
 from penstock.cli.logs import log_to_stderr
 from penstock.metrics import Metrics
 from penstock.process import LostLease, OperatorSettings, Surroundings, run_operator
@@ -39,6 +40,15 @@ _log = logging.getLogger("penstock")
 @click.option("--server-token-file", type=click.Path(dir_okay=False), help="Left out: the service account's own token.")
 @click.option("--gateway-server-url", default="", help="The server as gateway replicas reach it, where that differs.")
 @click.option("--gateway-image", default=DEFAULT_GATEWAY_IMAGE, show_default=True)
+@click.option(
+    "--issue-certificates", is_flag=True, help="Keep the server's certificate and its authority in Secrets, and rotate."
+)
+@click.option(
+    "--server-ca-file", type=click.Path(dir_okay=False), help="Trust these authorities of the server; read anew."
+)
+@click.option(
+    "--gateway-token-days", type=click.IntRange(1, 365), default=30, show_default=True, help="Then they are replaced."
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def operator(*, log_format: str, log_level: str, **settings: object) -> None:
@@ -46,7 +56,22 @@ def operator(*, log_format: str, log_level: str, **settings: object) -> None:
     log_to_stderr(log_format, log_level, noisy=_NOISY)
     _share_the_interpreter()
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.getpid()}"
-    sys.exit(asyncio.run(_run(OperatorSettings(identity=identity, **settings))))  # type: ignore[arg-type] # click converts
+    stated = OperatorSettings(identity=identity, **settings)  # type: ignore[arg-type] # click converts
+    _check_trust(stated)
+    sys.exit(asyncio.run(_run(stated)))
+
+
+def _check_trust(settings: OperatorSettings) -> None:
+    """Authorities for a server that is not asked by TLS are a mistake that would go unseen."""
+    if settings.issue_certificates and settings.server_ca_file:
+        message = "`--server-ca-file` is not for use with `--issue-certificates`: give one of them"
+        raise click.UsageError(message)
+    option = "--issue-certificates" if settings.issue_certificates else "--server-ca-file"
+    if (settings.issue_certificates or settings.server_ca_file) and not settings.server_url.startswith("https:"):
+        refusal = Refusal(
+            "--server-url", settings.server_url, f"`{option}` asks for TLS", "Give an address with https:"
+        )
+        raise click.UsageError(str(refusal))
 
 
 def _share_the_interpreter() -> None:

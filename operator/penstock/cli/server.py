@@ -38,6 +38,16 @@ _NOISY = ("uvicorn", "asyncio", "alembic", "sqlalchemy", "aiosqlite")
     show_default=True,
     help="A replica that is silent for longer is not live.",
 )
+@click.option(
+    "--tls-cert-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The server's certificate in PEM, with what is between it and its authority; left out: plain HTTP.",
+)
+@click.option(
+    "--tls-key-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Its key in PEM. Both are loaded anew when they change.",
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def server(*, log_format: str, log_level: str, **settings: object) -> None:

@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from penstock import __version__
@@ -36,7 +37,8 @@ from penstock.reconcilers.gateway_status import (
 from penstock.reconcilers.keys import Key
 from penstock.reconcilers.reporting import Reporter
 from penstock.reconcilers.revisions import unscaled
-from penstock.reconcilers.secrets import key_fact
+from penstock.reconcilers.secrets import SecretRecord, key_fact
+from penstock.reconcilers.token_age import assumed_issue, issued_at
 from penstock.reconcilers.told import Told
 from penstock.reconcilers.traffic import GatewayKey, GatewayTraffic
 from penstock.reconcilers.world import World
@@ -44,6 +46,7 @@ from penstock.rollout.drain import Replica
 from penstock.routing.build import Built
 from penstock.routing.problems import Kind
 from penstock.server_client.client import LiveReplica, ServerClient
+from penstock.server_client.trust import Trust
 from penstock.workqueue.clock import Clock
 from penstock.workqueue.workers import Result
 
@@ -69,6 +72,10 @@ class GatewaySettings:
     server_url: str
     """As replicas reach the server."""
     operator_namespace: str
+    trust: Trust | None = None
+    """By whom replicas know the server, in PEM; None: by what their image trusts."""
+    token_period: timedelta = timedelta(days=30)
+    """How old a token gets."""
 
 
 @dataclass(slots=True)
@@ -103,13 +110,18 @@ class InferenceGatewayReconciler:
         if not self._exists(custom) and not await self._lives(custom):
             return None
         try:
+            bundle = self.settings.trust() if self.settings.trust else ""
+        except ServerError as error:
+            # Rendered without it, replicas would trust others, and be rolled a second time.
+            _log.warning("gateway %s/%s: %s", custom.namespace, custom.name, error)
+            return _AWAY_SECONDS
+        try:
             again = await self._ensure_token(server, custom, gateway, changes)
         except ServerError as error:
             _log.warning("gateway %s/%s: %s", custom.namespace, custom.name, error)
             again = _AWAY_SECONDS
-        request = GatewayRequest(
-            gateway, self.settings.image, self.settings.server_url, self.settings.operator_namespace
-        )
+        settings = self.settings
+        request = GatewayRequest(gateway, settings.image, settings.server_url, settings.operator_namespace, bundle)
         for manifest in render_gateway(request):
             if self._differs(manifest):
                 await self._children.apply(manifest, changes)
@@ -137,24 +149,39 @@ class InferenceGatewayReconciler:
     async def _ensure_token(
         self, server: ServerClient, custom: Custom[InferenceGateway], gateway: InferenceGateway, changes: Changes
     ) -> float | None:
-        """Made once; anew where somebody took it away, or where the server knows it no more."""
+        """Anew where it is old, where somebody took it away, or where the server knows it no more."""
         live = self.world.secrets.get(custom.namespace, token_secret_name(custom.name))
-        held = live is not None and live.keys >= _TOKEN_KEYS
-        if held and not self._is_deaf(custom):
-            return _LOOK_AGAIN_SECONDS if (custom.namespace, custom.name) in self._deaf else None
+        if live is not None and live.keys >= _TOKEN_KEYS and not self._is_deaf(custom):
+            left = await self._seconds_left(custom, gateway, live, changes)
+            if left > 0:
+                return min(left, _LOOK_AGAIN_SECONDS) if (custom.namespace, custom.name) in self._deaf else left
         token = await server.make_token(f"{custom.namespace}/{custom.name}")
-        master_key = await self._master_key(custom) or secrets.token_urlsafe(_MASTER_KEY_BYTES)
-        await self._children.apply(render_token(gateway, token, master_key), changes)
+        master_key = (await self._held(custom, MASTER_KEY))[0] or secrets.token_urlsafe(_MASTER_KEY_BYTES)
+        await self._children.apply(render_token(gateway, token, master_key, self.clock.now()), changes)
         self._deaf.pop((custom.namespace, custom.name), None)
-        return None
+        return self.settings.token_period.total_seconds()
 
-    async def _master_key(self, custom: Custom[InferenceGateway]) -> str:
-        """LiteLLM's own, as running pods have it; empty where there is none yet."""
+    async def _seconds_left(
+        self, custom: Custom[InferenceGateway], gateway: InferenceGateway, live: SecretRecord, changes: Changes
+    ) -> float:
+        """How long the token goes on; one without a date, as older operators made them, gets one and stays as it is."""
+        now, period = self.clock.now(), self.settings.token_period
+        issued = issued_at(live.token_issued_at, now)
+        if issued is None:
+            issued = assumed_issue(custom.uid, now, period)
+            token, master_key = await self._held(custom, TOKEN_KEY, MASTER_KEY)
+            if not token or not master_key:
+                return 0.0
+            await self._children.apply(render_token(gateway, token, master_key, issued), changes)
+        return (issued + period - now).total_seconds()
+
+    async def _held(self, custom: Custom[InferenceGateway], *keys: str) -> list[str]:
+        """The values as running pods have them; empty where there are none."""
         try:
             live = await self.client.get(SECRETS, token_secret_name(custom.name), custom.namespace)
         except NotFound:
-            return ""
-        return key_fact(live, MASTER_KEY, keeps_value=True).value
+            return ["" for _ in keys]
+        return [key_fact(live, key, keeps_value=True).value for key in keys]
 
     def _is_deaf(self, custom: Custom[InferenceGateway]) -> bool:
         """Whether pods run and the server, which answers, has heard none of them for a while: it lost their token."""

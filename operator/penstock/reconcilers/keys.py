@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["PLACEMENT", "Key", "Subject"]
+__all__ = ["CERTIFICATES", "PLACEMENT", "Key", "Subject"]
 
 
 class Subject(StrEnum):
@@ -18,6 +18,7 @@ class Subject(StrEnum):
     MODEL_PROVIDER = "modelprovider"
     ROUTE = "route"
     CONSUMER = "consumer"
+    CERTIFICATES = "certificates"
     UNSUPPORTED = "unsupported"
 
 
@@ -37,3 +38,6 @@ class Key(NamedTuple):
 
 PLACEMENT = Key(Subject.PLACEMENT, "", "fleet")
 """The singleton: one writer places all deployments of the cluster."""
+
+CERTIFICATES = Key(Subject.CERTIFICATES, "", "server")
+"""The singleton: what the server is known by."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.api.refusals import Refusal
 from penstock.cluster.owned import owned_digest
-from penstock.gateways.litellm.names import WATCHED_LABEL
+from penstock.gateways.litellm.names import TOKEN_ISSUED_ANNOTATION, WATCHED_LABEL
 from penstock.reconcilers.keys import Subject
 
 __all__ = ["KeyFact", "KeyReason", "SecretBook", "SecretRecord", "key_fact", "slim_secret", "unusable_key"]
@@ -37,6 +37,8 @@ class SecretRecord:
     owner_uid: str
     keys: frozenset[str]
     digest: str
+    token_issued_at: str = ""
+    """As the Secret of a gateway's token says it."""
 
 
 def slim_secret(live: dict[str, Any]) -> SecretRecord:
@@ -51,6 +53,7 @@ def slim_secret(live: dict[str, Any]) -> SecretRecord:
         owner_uid=next((each["uid"] for each in owners if each.get("controller")), ""),
         keys=frozenset(live.get("data") or {}),
         digest=owned_digest(live),
+        token_issued_at=(metadata.get("annotations") or {}).get(TOKEN_ISSUED_ANNOTATION, ""),
     )
 
 

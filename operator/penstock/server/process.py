@@ -18,6 +18,7 @@ from penstock.server.kubernetes_access import KubernetesAccess
 from penstock.server.listening import BACKLOG, listening
 from penstock.server.parts import Parts
 from penstock.server.problems import Problem
+from penstock.server.tls import CertificateFiles, CertificateFilesUnusable
 from penstock.server.token_file import TokenFile
 from penstock.workqueue.clock import Clock, sleep_or
 
@@ -41,21 +42,37 @@ class ServerSettings:
     operator_token_file: Path | None = None
     kubeconfig: str | None = None
     replica_seconds: float = 15.0
+    tls_cert_file: Path | None = None
+    """With `tls_key_file`: speak TLS; None: plain HTTP."""
+    tls_key_file: Path | None = None
 
 
 async def run_server(settings: ServerSettings, clock: Clock, stop: asyncio.Event) -> None:
     """Run until `stop`; PenstockError where it cannot be started."""
+    tls = _tls(settings)
     database = Database(settings.database_url)
     async with _authenticator(settings, clock) as authenticator:
         parts = Parts.build(database, authenticator, clock, replica_seconds=settings.replica_seconds)
         with listening(settings.host, settings.port) as listener:
             try:
-                await serve(parts, listener, stop)
+                await serve(parts, listener, stop, tls)
             finally:
                 await database.close()
 
 
-async def serve(parts: Parts, listener: socket.socket, stop: asyncio.Event) -> None:
+def _tls(settings: ServerSettings) -> CertificateFiles | None:
+    """None where neither file is named; CertificateFilesUnusable where only one is."""
+    if settings.tls_cert_file is None and settings.tls_key_file is None:
+        return None
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        message = "`--tls-cert-file` and `--tls-key-file` belong together: give both, or none for plain HTTP"
+        raise CertificateFilesUnusable(message)
+    return CertificateFiles(settings.tls_cert_file, settings.tls_key_file)
+
+
+async def serve(
+    parts: Parts, listener: socket.socket, stop: asyncio.Event, tls: CertificateFiles | None = None
+) -> None:
     """Serve on that socket until `stop`, requests under way included; DatabaseUnusable."""
     config = uvicorn.Config(
         application(parts),
@@ -70,12 +87,16 @@ async def serve(parts: Parts, listener: socket.socket, stop: asyncio.Event) -> N
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
     )
+    config.load()
+    config.ssl = tls.context if tls else None
     server = _Uvicorn(config)
     host, port = listener.getsockname()[:2]
-    _log.info("serving on %s:%s, database %s", host, port, parts.database)
+    _log.info("serving on %s:%s, database %s, %s", host, port, parts.database, "TLS" if tls else "plain HTTP")
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sockets=[listener]))
         helpers = [group.create_task(_migrate(parts)), group.create_task(parts.watcher.run())]
+        if tls is not None:
+            helpers.append(group.create_task(tls.watch(parts.clock)))
         await _either(stop, serving)
         parts.waiters.close()
         server.should_exit = True

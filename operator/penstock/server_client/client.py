@@ -14,6 +14,7 @@ from penstock.server_client.answers import LiveReplica, LiveReplicas, PublishedH
 from penstock.server_client.errors import ServerRefused
 from penstock.server_client.reading import read_head, read_replicas, read_table, read_token
 from penstock.server_client.transport import Call, Limits, Session, address_of
+from penstock.server_client.trust import Trust, TrustingTransport
 
 __all__ = ["LiveReplica", "LiveReplicas", "PublishedHead", "ServerClient"]
 
@@ -32,8 +33,9 @@ _NOT_FOUND = 404
 class ServerClient:
     """The server at `url`; make it inside the event loop, close it there.
 
-    `token` is called for every request. `gateway` is always `namespace/name`. Every method raises ServerAway and
-    ServerRefused; what else is said there. Cancelling a call is safe at any time.
+    `token` is called for every request, `trust` for the authorities in PEM (None: those of the system). `gateway` is
+    always `namespace/name`. Every method raises ServerAway and ServerRefused; what else is said there. Cancelling a
+    call is safe at any time.
     """
 
     def __init__(
@@ -41,11 +43,12 @@ class ServerClient:
         url: str,
         token: Callable[[], str],
         *,
+        trust: Trust | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         limits: Limits | None = None,
     ) -> None:
         address, limits = address_of(url), limits or Limits()
-        short, polls = (transport, transport) if transport else _pools(_SHORT_CONNECTIONS, _POLL_CONNECTIONS)
+        short, polls = (transport, transport) if transport else _pools(trust, _SHORT_CONNECTIONS, _POLL_CONNECTIONS)
         self._short = Session(_client(address, short), token, limits)
         self._polls = Session(_client(address, polls), token, limits)
 
@@ -122,8 +125,10 @@ def _client(address: httpx.URL, transport: httpx.AsyncBaseTransport) -> httpx.As
     return httpx.AsyncClient(base_url=address, transport=transport, headers=headers, trust_env=False)
 
 
-def _pools(*sizes: int) -> list[httpx.AsyncHTTPTransport]:
-    """One for each size; certificates are read once, and a private authority is named by SSL_CERT_FILE."""
+def _pools(trust: Trust | None, *sizes: int) -> list[httpx.AsyncBaseTransport]:
+    """One for each size; the system's authorities are read once, and SSL_CERT_FILE names others."""
+    if trust is not None:
+        return [TrustingTransport(trust, connections=connections) for connections in sizes]
     context = httpx.create_ssl_context()
     return [
         httpx.AsyncHTTPTransport(verify=context, limits=httpx.Limits(max_connections=connections))

@@ -5,6 +5,7 @@ It is read for each request, because a mounted file changes, and it is put in no
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -92,7 +93,7 @@ class Session:
             message = f"{what}: no whole answer within {seconds:g} s"
             raise ServerAway(message) from error
         except httpx.HTTPError as error:
-            message = f"{what}: no whole answer ({type(error).__name__})"
+            message = f"{what}: no whole answer ({_why(error)})"
             raise ServerAway(message) from error
 
     @property
@@ -121,6 +122,18 @@ class Session:
             content=call.content,
             timeout=httpx.Timeout(self.limits.silent(call), connect=self.limits.connect_seconds),
         )
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """The kind alone, but for a certificate that is refused: there the words are what helps."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted: {cause.verify_message}; check `--server-ca-file` and the server's names"
+        )
+    return f"{type(error).__name__}: TLS, {cause.reason}" if cause is not None else type(error).__name__
 
 
 def address_of(url: str) -> httpx.URL:

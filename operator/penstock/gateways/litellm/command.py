@@ -6,7 +6,7 @@ Secrets are files or variables from Secrets, never arguments.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from penstock.gateways.litellm.names import CLIENT_PORT, CONFIG_KEY, INTERNAL_PORT, TOKEN_KEY
+from penstock.gateways.litellm.names import BUNDLE_KEY, CLIENT_PORT, CONFIG_KEY, INTERNAL_PORT, TOKEN_KEY
 from penstock.gateways.litellm.request import GatewayRequest
 
 __all__ = ["COMMAND", "FOLDERS", "GRACE_SECONDS", "arguments_of"]
@@ -41,6 +41,7 @@ def arguments_of(request: GatewayRequest) -> list[str]:
 
 def _values(request: GatewayRequest) -> dict[str, str]:
     metadata = request.gateway.metadata
+    trust = {"server-ca-file": f"{FOLDERS['config']}/{BUNDLE_KEY}"} if request.server_bundle else {}
     return {
         "gateway": f"{metadata.namespace or 'default'}/{metadata.name}",
         "pod-uid": "$(POD_UID)",
@@ -48,6 +49,7 @@ def _values(request: GatewayRequest) -> dict[str, str]:
         "port": str(CLIENT_PORT),
         "internal-port": str(INTERNAL_PORT),
         "server": request.server_url,
+        **trust,
         "token-file": f"{FOLDERS['token']}/{TOKEN_KEY}",
         "credentials-dir": FOLDERS["credentials"],
         "litellm-config": f"{FOLDERS['config']}/{CONFIG_KEY}",

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from penstock.api.inferencegateway import InferenceGateway
-from penstock.gateways.litellm.names import CONFIG_KEY, gateway_name, labels_of
+from penstock.gateways.litellm.names import BUNDLE_KEY, CONFIG_KEY, gateway_name, labels_of
 from penstock.render.names import child_metadata
 
 __all__ = ["MASTER_KEY_VARIABLE", "configuration_digest", "render_configuration"]
@@ -26,13 +26,14 @@ _NOBODY = {
 """Answers nothing. Without any model, newer versions of LiteLLM have no router that refuses what it does not know."""
 
 
-def render_configuration(gateway: InferenceGateway) -> dict[str, Any]:
-    """The ConfigMap."""
+def render_configuration(gateway: InferenceGateway, server_bundle: str = "") -> dict[str, Any]:
+    """The ConfigMap; replicas read the bundle of authorities as it changes, so that another one rolls nothing."""
+    bundle = {BUNDLE_KEY: server_bundle} if server_bundle else {}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": child_metadata(gateway, gateway_name(gateway.metadata.name), labels_of(gateway)),
-        "data": {CONFIG_KEY: _text()},
+        "data": {CONFIG_KEY: _text(), **bundle},
     }
 
 

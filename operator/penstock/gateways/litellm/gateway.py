@@ -18,7 +18,7 @@ def render_gateway(request: GatewayRequest) -> tuple[dict[str, Any], ...]:
     """
     gateway = request.gateway
     return (
-        render_configuration(gateway),
+        render_configuration(gateway, request.server_bundle),
         render_service(gateway),
         render_deployment(request),
         render_disruption_budget(gateway),

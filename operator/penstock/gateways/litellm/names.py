@@ -9,6 +9,7 @@ from penstock.api.meta import GROUP
 from penstock.render.names import ROLE_LABEL
 
 __all__ = [
+    "BUNDLE_KEY",
     "CLIENT_PORT",
     "CONFIG_KEY",
     "GATEWAY_CONTAINER",
@@ -18,6 +19,7 @@ __all__ = [
     "INTERNAL_PORT_NAME",
     "MASTER_KEY",
     "MONITORING_LABEL",
+    "TOKEN_ISSUED_ANNOTATION",
     "TOKEN_KEY",
     "VERSION_KEY",
     "WATCHED_LABEL",
@@ -36,12 +38,16 @@ MONITORING_LABEL = f"{GROUP}/monitoring"
 WATCHED_LABEL = f"{GROUP}/watched"
 """On a Secret: the operator watches it."""
 
+TOKEN_ISSUED_ANNOTATION = f"{GROUP}/token-issued-at"
+"""On the Secret with the server's token: since when, RFC 3339."""
+
 CLIENT_PORT = 8000
 INTERNAL_PORT = 8001
 HTTP_PORT = "http"
 INTERNAL_PORT_NAME = "internal"
 GATEWAY_CONTAINER = "gateway"
 
+BUNDLE_KEY = "ca.crt"
 CONFIG_KEY = "config.yaml"
 TOKEN_KEY = "token"  # noqa: S105 - the name of a file
 MASTER_KEY = "master-key"

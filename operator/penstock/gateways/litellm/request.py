@@ -16,3 +16,5 @@ class GatewayRequest:
     server_url: str
     """The control-plane server, as replicas reach it."""
     operator_namespace: str
+    server_bundle: str = ""
+    """In PEM, by whom replicas know the server; empty: by what their image trusts."""

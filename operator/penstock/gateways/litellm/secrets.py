@@ -7,11 +7,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from penstock.api.inferencegateway import InferenceGateway
 from penstock.gateways.litellm.names import (
     MASTER_KEY,
+    TOKEN_ISSUED_ANNOTATION,
     TOKEN_KEY,
     VERSION_KEY,
     WATCHED_LABEL,
@@ -43,10 +45,15 @@ def credentials_version(gateway: InferenceGateway, keys: Mapping[str, str]) -> s
     return hashlib.blake2b(content, key=salt, digest_size=_VERSION_BYTES).hexdigest()
 
 
-def render_token(gateway: InferenceGateway, token: str, master_key: str) -> dict[str, Any]:
-    """The bearer token for the server, and LiteLLM's own master key."""
+def render_token(
+    gateway: InferenceGateway, token: str, master_key: str, issued_at: datetime | None = None
+) -> dict[str, Any]:
+    """The bearer token for the server, since when it is used, and LiteLLM's own master key."""
     name = token_secret_name(gateway.metadata.name)
-    return _secret(gateway, name, {TOKEN_KEY: token, MASTER_KEY: master_key})
+    rendered = _secret(gateway, name, {TOKEN_KEY: token, MASTER_KEY: master_key})
+    if issued_at is not None:
+        rendered["metadata"]["annotations"] = {TOKEN_ISSUED_ANNOTATION: issued_at.isoformat(timespec="seconds")}
+    return rendered
 
 
 def _secret(gateway: InferenceGateway, name: str, values: Mapping[str, str]) -> dict[str, Any]:
