@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from penstock.server.database import Database
 from penstock.server.listening import listening
 from penstock.server.parts import Parts
 from penstock.server.process import serve
+from penstock.server.tls import CertificateFiles
 from penstock.workqueue.clock import Clock, SystemClock
 
 __all__ = [
@@ -155,15 +157,26 @@ async def in_process(
 
 
 @asynccontextmanager
-async def on_loopback(url: str, *, stop: asyncio.Event | None = None, port: int = 0) -> AsyncIterator[Caller]:
-    """A real server, from migrations to the last request, until the block or `stop` ends it."""
+async def on_loopback(
+    url: str,
+    *,
+    stop: asyncio.Event | None = None,
+    port: int = 0,
+    tls: CertificateFiles | None = None,
+    verify: ssl.SSLContext | bool = True,
+    clock: Clock | None = None,
+) -> AsyncIterator[Caller]:
+    """A real server, from migrations to the last request, until the block or `stop` ends it.
+
+    `verify` is the client's.
+    """
     ended, database = stop or asyncio.Event(), Database(url)
-    parts = Parts.build(database, Allowing(), SystemClock())
+    parts = Parts.build(database, Allowing(), clock or SystemClock())
     with listening("127.0.0.1", port) as listener:
-        serving = asyncio.create_task(serve(parts, listener, ended))
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        serving = asyncio.create_task(serve(parts, listener, ended, tls))
+        address = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            async with httpx.AsyncClient(base_url=address, timeout=30, trust_env=False) as client:
+            async with httpx.AsyncClient(base_url=address, timeout=30, trust_env=False, verify=verify) as client:
                 await _ready(client)
                 yield Caller(client, parts)
         finally:

@@ -121,13 +121,18 @@ class GatewayStage:
         """Of the server."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def start_server(self, database: str = "server.db") -> None:
-        """On that file of the test's folder."""
+    async def start_server(self, database: str = "server.db", **more: Any) -> None:
+        """On that file of the test's folder; `more` are settings."""
         token_file = self.folder / "operator-token"
         token_file.write_text(_TOKEN)
         token_file.chmod(0o600)
         settings = ServerSettings(
-            f"sqlite:///{self.folder / database}", "127.0.0.1", self.port, token_file, replica_seconds=_REPLICA_SECONDS
+            f"sqlite:///{self.folder / database}",
+            "127.0.0.1",
+            self.port,
+            token_file,
+            replica_seconds=_REPLICA_SECONDS,
+            **more,
         )
         self._stop = asyncio.Event()
         self._serving = asyncio.create_task(run_server(settings, SystemClock(), self._stop))
@@ -139,13 +144,14 @@ class GatewayStage:
             await self._serving
             self._serving = None
 
-    async def start_operator(self, identity: str = "one", *, leader_elect: bool = False) -> None:
-        """With this server."""
+    async def start_operator(self, identity: str = "one", *, leader_elect: bool = False, **more: Any) -> None:
+        """With this server; `more` are settings."""
         await self.cluster.start(
             identity,
             leader_elect=leader_elect,
             server_url=self.url,
             server_token_file=str(self.folder / "operator-token"),
+            **more,
         )
 
     async def start_replicas(self) -> None:
@@ -162,7 +168,7 @@ class GatewayStage:
         (folder / "token").write_text(self._token())
         metrics = Metrics()
         puller = Puller(
-            server=Server(self.url, "team/main", f"uid-{pod}", folder / "token", aiohttp.ClientSession()),
+            server=self.server_of(pod, folder),
             live=LiveTable("team/main", folder / "table.json", metrics),
             pods=Pods(random=Random(1), now=asyncio.get_running_loop().time),
             credentials=Credentials(None),
@@ -174,6 +180,10 @@ class GatewayStage:
         )
         self.replicas[pod] = Puppet(puller, asyncio.create_task(puller.run()))
         return self.replicas[pod]
+
+    def server_of(self, pod: str, folder: Path) -> Server:
+        """The server as that replica sees it."""
+        return Server(self.url, "team/main", f"uid-{pod}", folder / "token", aiohttp.ClientSession())
 
     async def up(self) -> None:
         """Server, operator, gateway and replicas, all of them in step."""

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _MIGRATE_AGAIN_SECONDS = 2.0
 _LAST_REQUESTS_SECONDS = 20
+_FAREWELL_SECONDS = 1.0
 # Longer than clients keep theirs, and than replicas pause: else we close connections that are just being used.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -111,6 +112,22 @@ class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        hanging_up = asyncio.create_task(self._hang_up())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            hanging_up.cancel()
+
+    async def _hang_up(self) -> None:
+        """Over TLS a connection that was closed waits for the client's farewell, which one that idles never gives."""
+        while True:
+            await asyncio.sleep(_FAREWELL_SECONDS)
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                if transport.is_closing() and not transport.get_write_buffer_size():
+                    transport.abort()
 
 
 async def _either(stop: asyncio.Event, serving: "asyncio.Task[None]") -> None:
