@@ -29,12 +29,14 @@ _MOUNTED_EVERY_SECONDS = 0.05
 
 @dataclass(slots=True)
 class TLSStage(GatewayStage):
-    """The same over TLS; what the kubelet mounts is copied into files, as it does it."""
+    """The same over TLS, unless it is `plain`; what the kubelet mounts is copied into files, as it does it."""
+
+    plain: bool = False
 
     @property
     def url(self) -> str:
         """Of the server."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"{'http' if self.plain else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def certificates(self) -> Path:
@@ -42,19 +44,23 @@ class TLSStage(GatewayStage):
         return self.folder / "tls"
 
     def server_of(self, pod: str, folder: Path) -> Server:
-        trust = Trust(self.folder / "ca.crt")
+        trust = Trust(None if self.plain else self.folder / "ca.crt")
         return Server(self.url, "team/main", f"uid-{pod}", folder / "token", aiohttp.ClientSession(), trust)
 
     async def up(self) -> None:
         """The operator goes first: the server waits for its certificate."""
         (self.folder / "operator-token").write_text("operator-token-for-tests-of-the-operator")
+        await self.start_secure()
+        self.cluster.put(gateway())
+        await self.start_replicas()
+        await self.cluster.until(lambda: self.is_so("inferencegateways", "main", "Ready"))
+
+    async def start_secure(self) -> None:
+        """An operator that issues, and a server that has what it issued."""
         await self.start_operator(issue_certificates=True)
         await self.cluster.until((self.certificates / "tls.key").exists)
         certificate, key = self.certificates / "tls.crt", self.certificates / "tls.key"
         await self.start_server(tls_cert_file=certificate, tls_key_file=key)
-        self.cluster.put(gateway())
-        await self.start_replicas()
-        await self.cluster.until(lambda: self.is_so("inferencegateways", "main", "Ready"))
 
     def bundle(self) -> str:
         """In the gateway's ConfigMap."""
@@ -133,9 +139,7 @@ async def test_it_comes_up(entry: TLSStage) -> None:
     await entry.cluster.until(lambda: len(entry.everywhere("deployment/team/chat")) == len(entry.replicas))
     server, authority = entry.secret("penstock-server-tls"), entry.secret("penstock-ca")
     assert server["ca.crt"] == authority["ca.crt"] == authority["tls.crt"] == entry.bundle()
-    live = entry.cluster.server.get("deployments", "team", "main-gateway")
-    assert live is not None
-    arguments = live["spec"]["template"]["spec"]["containers"][0]["args"]
+    arguments = _arguments(entry)
     assert arguments[arguments.index("--server-ca-file") + 1] == "/etc/penstock/config/ca.crt"
     assert "PRIVATE" not in str(entry.cluster.server.get("configmaps", "team", "main-gateway"))
     await entry.calm()
@@ -219,6 +223,32 @@ async def test_a_file_instead(entry: TLSStage) -> None:
     longer = bundle.read_text() * 2
     bundle.write_text(longer)
     await entry.cluster.until(lambda: entry.bundle() == longer)
+
+
+async def test_tls_is_turned_on(entry: TLSStage) -> None:
+    """Replicas of plain HTTP go on with their tables until those that take their place have theirs."""
+    entry.plain = True
+    await GatewayStage.up(entry)
+    entry.cluster.put(deployment(), route())
+    await entry.cluster.until(lambda: len(entry.everywhere("deployment/team/chat")) == len(entry.replicas))
+    await entry.cluster.kill()
+    await entry.stop_server()
+    entry.plain = False
+    await entry.start_secure()
+    await entry.cluster.until(lambda: "--server-ca-file" in _arguments(entry))
+    errors = entry.errors()
+    await entry.cluster.until(lambda: entry.errors() > errors + 2)
+    assert len(entry.everywhere("deployment/team/chat")) == len(entry.replicas) == 2
+    for pod in list(entry.replicas):
+        await entry.replicas.pop(pod).end()
+        await entry.start_replica(pod)
+        await entry.cluster.until(lambda: len(entry.everywhere("deployment/team/chat")) == 2)
+    await entry.cluster.until(lambda: entry.is_so("inferencegateways", "main", "Programmed"))
+
+
+def _arguments(entry: GatewayStage) -> list[str]:
+    live = entry.cluster.server.get("deployments", "team", "main-gateway")
+    return list(live["spec"]["template"]["spec"]["containers"][0]["args"]) if live else []
 
 
 class TestTokens:
