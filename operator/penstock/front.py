@@ -43,6 +43,7 @@ class Front:
     """What kopf needs: how to log in, what to watch, when to stop; kopf closes what `session` makes.
 
     `listed` is told when a life of kopf has had the time to list everything: what it does not know then is gone.
+    `namespaces` are those that are watched, None: all of them. One that refuses us is asked again for ever.
     """
 
     server: str
@@ -50,6 +51,7 @@ class Front:
     watched: tuple[Watched, ...]
     listed: Callable[[], None]
     stop: asyncio.Event
+    namespaces: tuple[str, ...] | None = None
 
 
 class _Backoffs(Iterable[float]):
@@ -149,7 +151,11 @@ async def run_front(front: Front, *, clock: Clock, random: Random) -> None:
 async def _watch_all(front: Front, clock: Clock, random: Random) -> None:
     """One life of kopf. `kopf.operator` would end every task of the loop with its own; here only kopf's are ended."""
     tasks = await kopf.spawn_tasks(
-        registry=registry(front), settings=settings(random), standalone=True, clusterwide=True
+        registry=registry(front),
+        settings=settings(random),
+        standalone=True,
+        clusterwide=front.namespaces is None,
+        namespaces=front.namespaces or (),
     )
     telling = asyncio.create_task(_tell(front, clock))
     try:

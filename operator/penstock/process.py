@@ -9,16 +9,19 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from penstock.certificates.names import server_names
+from penstock.cluster.barred import Barred
 from penstock.cluster.client import Client
 from penstock.cluster.events import EventRecorder
 from penstock.cluster.gate import new_gate
 from penstock.cluster.informer import Informer
 from penstock.cluster.lease import LeaseElection
+from penstock.cluster.scope import Scope
 from penstock.cluster.sweep import Sweep
 from penstock.errors import PenstockError
 from penstock.fleet_metrics import fleet_text
@@ -47,7 +50,7 @@ from penstock.reconcilers.world import World
 from penstock.server_client.client import ServerClient
 from penstock.server_client.tokens import TokenFile, service_account_token
 from penstock.server_client.trust import BundleFile, IssuedBundle, Trust
-from penstock.sources import OTHER_KINDS, OwnKinds, informers, new_world, own_kinds
+from penstock.sources import OTHER_KINDS, OwnKinds, Reading, informers, new_world, own_kinds, watches_of
 from penstock.workqueue.backoff import Backoff
 from penstock.workqueue.clock import Clock
 from penstock.workqueue.queue import WorkQueue
@@ -59,6 +62,8 @@ _log = logging.getLogger(__name__)
 
 _QUEUE_NAME = "penstock"
 _LEASE_NAME = "penstock-operator"
+_SPARE_CONNECTIONS = 24
+_BARRED_SECONDS = 30.0
 _SILENT_WATCH_SECONDS = 180.0
 _FILLING_SECONDS = 60.0
 _HEAD_START_SECONDS = 5.0
@@ -94,11 +99,20 @@ class OperatorSettings:
     server_ca_file: str | None = None
     """Trust this bundle instead; None: what the system trusts."""
     gateway_token_days: int = 30
+    watch_namespaces: tuple[str, ...] | None = None
+    """All that is looked at, besides nodes and pools; None: the whole cluster."""
+    secret_namespaces: tuple[str, ...] | None = None
+    """Where Secrets may be read and written; None: wherever anything is looked at."""
 
     @property
     def server_urls(self) -> tuple[str, str]:
         """The server's, as this operator and as gateway replicas reach it."""
         return self.server_url, self.gateway_server_url or self.server_url
+
+    @property
+    def scope(self) -> Scope:
+        """What both of them come to."""
+        return Scope(self.watch_namespaces, self.secret_namespaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,8 @@ class Surroundings:
 
 async def run_operator(settings: OperatorSettings, surroundings: Surroundings, stop: asyncio.Event) -> None:
     """Run until `stop`; raises `LostLease` or what broke first."""
-    client = await Client.connect(kubeconfig=settings.kubeconfig, connections=settings.workers + 32)
+    connections = settings.workers + _SPARE_CONNECTIONS + watches_of(settings.scope)[0]
+    client = await Client.connect(kubeconfig=settings.kubeconfig, connections=connections)
     client.observe = RequestMetrics(surroundings.metrics).answered
     async with client:
         operator = Operator.build(settings, surroundings, client, stop)
@@ -141,6 +156,7 @@ class Router:
     """Hands a key to the reconciler of its subject."""
 
     handlers: dict[Subject, Callable[[Key], Awaitable[Result]]]
+    barred: Barred
 
     @classmethod
     def build(cls, settings: OperatorSettings, surroundings: Surroundings, means: Means) -> "Router":
@@ -158,7 +174,8 @@ class Router:
         book = FactsBook(hub_enabled=settings.hub_enabled)
         types = {kind.plural: kind for kind in OTHER_KINDS}
         deployments = ModelDeploymentReconciler(world, client, events, clock, settings.namespace)
-        facts = FactsReconciler(book, Hub(base_url=settings.hub_url), client, settings.namespace, world.facts_known)
+        hub = Hub(base_url=settings.hub_url)
+        facts = FactsReconciler(book, hub, client, settings.namespace, world.facts_known, settings.scope)
         placement = PlacementReconciler(world, book, clock, metrics, events)
         return cls(
             {
@@ -173,11 +190,14 @@ class Router:
                 Subject.CONSUMER: ConsumerReconciler(world, client, clock).reconcile,
                 Subject.CERTIFICATES: _certificates(settings, means, clock),
                 Subject.UNSUPPORTED: UnsupportedReconciler(world, client, clock, types).reconcile,
-            }
+            },
+            world.barred,
         )
 
     async def reconcile(self, key: Key) -> Result:
-        """One pass over one key."""
+        """One pass over one key; none where half of its namespace is hidden from us."""
+        if self.barred.holds(key.namespace):
+            return Result(requeue_after=_BARRED_SECONDS)
         return await self.handlers[key.subject](key)
 
 
@@ -255,7 +275,7 @@ class Operator:
         """Wire sources, stores and reconcilers; no request is made."""
         clock, random, metrics = surroundings.clock, surroundings.random, surroundings.metrics
         queue: WorkQueue[Key] = WorkQueue(clock=clock, backoff=Backoff(random), observer=QueueMetrics(metrics))
-        world = new_world(queue)
+        world = new_world(queue, settings.scope)
         world.traffic.enabled = bool(settings.server_url)
         election = LeaseElection(
             client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
@@ -263,7 +283,7 @@ class Operator:
         events = EventRecorder(client, clock=clock, instance=settings.identity)
         trust = _trust(settings)
         means = Means(client, world, events, _server(settings, trust), _fence(settings, election), trust)
-        gate = new_gate()
+        reading = Reading(client, clock, random, new_gate())
         metrics.registry.register(ClientCollector(client.requests, lambda: events.dropped))
         return cls(
             settings=settings,
@@ -272,8 +292,8 @@ class Operator:
             stop=stop,
             queue=queue,
             world=world,
-            own=own_kinds(world, queue, client, clock, gate),
-            informers=informers(world, client, clock, random, gate),
+            own=own_kinds(world, queue, reading),
+            informers=informers(world, reading),
             events=events,
             election=election,
             router=Router.build(settings, surroundings, means),
@@ -316,10 +336,11 @@ class Operator:
             await clock.sleep(_HEAD_START_STEP_SECONDS)
         front = Front(
             server=self.client.server,
-            session=self.client.new_session,
+            session=partial(self.client.new_session, _SPARE_CONNECTIONS + watches_of(self.world.scope)[1]),
             watched=self.own.watched,
             listed=self._sweep_soon,
             stop=self.stop,
+            namespaces=self.settings.watch_namespaces,
         )
         await run_front(front, clock=self.surroundings.clock, random=self.surroundings.random)
 

@@ -1,7 +1,7 @@
 """Where events come from: an informer per watched kind, kopf and a sweep for our own; all of them fill the world."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -33,6 +33,7 @@ from penstock.cluster.resources import (
     SECRETS,
     ResourceType,
 )
+from penstock.cluster.scope import Scope
 from penstock.cluster.store import Store
 from penstock.cluster.sweep import Sweep
 from penstock.front import Watched
@@ -47,7 +48,7 @@ from penstock.reconcilers.world import World
 from penstock.workqueue.clock import Clock
 from penstock.workqueue.queue import WorkQueue
 
-__all__ = ["OTHER_KINDS", "OwnKinds", "informers", "new_world", "own_kinds"]
+__all__ = ["OTHER_KINDS", "OwnKinds", "Reading", "informers", "new_world", "own_kinds", "watches_of"]
 
 _MANAGED = "app.kubernetes.io/managed-by=penstock"
 
@@ -65,43 +66,73 @@ class OwnKinds:
     sweeps: tuple[Sweep[Any], ...]
 
 
-def new_world(queue: WorkQueue[Key]) -> World:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What every source works with; the gate is for the lists of all of them."""
+
+    client: Client
+    clock: Clock
+    random: Random
+    gate: asyncio.Semaphore
+
+
+def watches_of(scope: Scope) -> tuple[int, int]:
+    """How many watches stay open: the informers', and kopf's; each of them takes a connection."""
+    watched = (NODES, PODS, NAMESPACES, RESOURCE_QUOTAS, DEPLOYMENTS, CONTROLLER_REVISIONS, *WATCHED_CHILDREN, SECRETS)
+    ours, kopfs = (sum(len(scope.extents(kind)) for kind in kinds) for kinds in (watched, OWN_KINDS))
+    return ours, kopfs
+
+
+def new_world(queue: WorkQueue[Key], scope: Scope) -> World:
     """Empty stores that enqueue into `queue`."""
     return World(
         enqueue=queue.add,
         enqueue_after=queue.add_after,
+        scope=scope,
         others={kind.plural: Store() for kind in OTHER_KINDS},
         children={kind.kind: Store() for kind in WATCHED_CHILDREN},
     )
 
 
-def informers(
-    world: World, client: Client, clock: Clock, random: Random, gate: asyncio.Semaphore
-) -> tuple[Informer[Any], ...]:
-    """One per watched kind; of children only those that we manage, of pods those that ask for GPUs."""
-    make = partial(Informer, client=client, clock=clock, random=random, gate=gate)
-    surroundings = (
-        make(kind=NODES, slim=slim_node, store=world.nodes, changed=world.on_node),
-        make(kind=PODS, slim=slim_pod, store=world.pods, changed=world.on_pod),
-        make(kind=NAMESPACES, slim=slim_namespace, store=world.namespaces, changed=world.on_surroundings),
-        make(kind=RESOURCE_QUOTAS, slim=slim_quota, store=world.quotas, changed=world.on_surroundings),
-    )
+def informers(world: World, reading: Reading) -> tuple[Informer[Any], ...]:
+    """One per watched kind, or one per kind and namespace where only some are watched.
+
+    Of children only those that we manage, of Secrets those that are labelled as watched.
+    """
+    make = partial(_informers, world, reading)
     owned = partial(make, labels=_MANAGED)
-    children = tuple(
-        owned(kind=kind, slim=slim_child, store=world.children[kind.kind], changed=world.on_owned)
-        for kind in WATCHED_CHILDREN
-    )
-    secrets = make(kind=SECRETS, slim=slim_secret, store=world.secrets, changed=world.on_secret, labels=WATCHED_LABEL)
     return (
-        *surroundings,
-        owned(kind=DEPLOYMENTS, slim=slim_workload, store=world.workloads, changed=world.on_owned),
-        owned(kind=CONTROLLER_REVISIONS, slim=slim_revision, store=world.revisions, changed=world.on_revision),
-        *children,
-        secrets,
+        *make(NODES, slim=slim_node, store=world.nodes, changed=world.on_node),
+        *make(PODS, slim=slim_pod, store=world.pods, changed=world.on_pod),
+        *make(NAMESPACES, slim=slim_namespace, store=world.namespaces, changed=world.on_surroundings),
+        *make(RESOURCE_QUOTAS, slim=slim_quota, store=world.quotas, changed=world.on_surroundings),
+        *owned(DEPLOYMENTS, slim=slim_workload, store=world.workloads, changed=world.on_owned),
+        *owned(CONTROLLER_REVISIONS, slim=slim_revision, store=world.revisions, changed=world.on_revision),
+        *(
+            informer
+            for kind in WATCHED_CHILDREN
+            for informer in owned(kind, slim=slim_child, store=world.children[kind.kind], changed=world.on_owned)
+        ),
+        *make(SECRETS, slim=slim_secret, store=world.secrets, changed=world.on_secret, labels=WATCHED_LABEL),
     )
 
 
-def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock, gate: asyncio.Semaphore) -> OwnKinds:
+def _informers(world: World, reading: Reading, kind: ResourceType, **what: Any) -> Iterator[Informer[Any]]:
+    """All of one kind share its store."""
+    for extent in world.scope.extents(kind):
+        yield Informer(
+            client=reading.client,
+            kind=kind,
+            clock=reading.clock,
+            random=reading.random,
+            gate=reading.gate,
+            extent=extent,
+            barred=world.barred,
+            **what,
+        )
+
+
+def own_kinds(world: World, queue: WorkQueue[Key], reading: Reading) -> OwnKinds:
     """The eight kinds of `penstock.dev`, each with its store and what happens on a change."""
     routed = world.on_routed
     feeds = [
@@ -120,16 +151,19 @@ def own_kinds(world: World, queue: WorkQueue[Key], client: Client, clock: Clock,
         watched=tuple(Watched(feed.kind, feed.seen, feed.gone) for feed in feeds),
         sweeps=tuple(
             Sweep(
-                client=client,
+                client=reading.client,
                 kind=feed.kind,
                 store=feed.store,
                 seen=feed.seen,
                 gone=feed.lost,
                 visit=partial(_visit, queue, feed),
-                clock=clock,
-                gate=gate,
+                clock=reading.clock,
+                gate=reading.gate,
+                extent=extent,
+                barred=world.barred,
             )
             for feed in feeds
+            for extent in world.scope.extents(feed.kind)
         ),
     )
 

@@ -33,10 +33,15 @@ class ScriptedSource:
     watches: list[tuple[Step, ...]] = field(default_factory=list)
     listings: int = 0
     watched_from: list[str] = field(default_factory=list)
+    asked: list[tuple[str | None, str]] = field(default_factory=list)
+    """The namespace and the field selector of each list and watch."""
     watching: int = 0
 
-    async def pages(self, kind: ResourceType, *, labels: str, limit: int) -> AsyncGenerator[Page, None]:
+    async def pages(
+        self, kind: ResourceType, namespace: str | None, *, labels: str, fields: str, limit: int
+    ) -> AsyncGenerator[Page, None]:
         """The next list."""
+        self.asked.append((namespace, fields))
         assert (kind.kind, labels) == ("Pod", "")
         assert limit > 0
         self.listings += 1
@@ -47,9 +52,17 @@ class ScriptedSource:
             yield page
 
     async def watch(
-        self, kind: ResourceType, *, resource_version: str, labels: str, inactivity: float
+        self,
+        kind: ResourceType,
+        *,
+        resource_version: str,
+        namespace: str | None,
+        labels: str,
+        fields: str,
+        inactivity: float,
     ) -> AsyncGenerator[WatchEvent, None]:
         """The next watch."""
+        self.asked.append((namespace, fields))
         assert (kind.kind, labels, inactivity) == ("Pod", "", 70)
         self.watched_from.append(resource_version)
         self.watching += 1

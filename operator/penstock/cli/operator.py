@@ -8,11 +8,13 @@ import random
 import signal
 import socket
 import sys
+from typing import Any
 
 import click
 
 from penstock.api.refusals import Refusal
 from penstock.cli.logs import log_to_stderr
+from penstock.cli.namespaces import NamespaceList
 from penstock.metrics import Metrics
 from penstock.process import LostLease, OperatorSettings, Surroundings, run_operator
 from penstock.reconcilers.inferencegateway import DEFAULT_GATEWAY_IMAGE
@@ -49,10 +51,21 @@ _log = logging.getLogger("penstock")
 @click.option(
     "--gateway-token-days", type=click.IntRange(1, 365), default=30, show_default=True, help="Then they are replaced."
 )
+@click.option(
+    "--watch-namespaces",
+    type=NamespaceList("watch all namespaces: leave the option out", most=100),
+    help="Look at these only: a,b. Left out: at all.",
+)
+@click.option(
+    "--secret-namespaces",
+    type=NamespaceList(most=1000),
+    help="Use Secrets in these only: a,b, or none where it is empty. Left out: wherever it looks.",
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def operator(*, log_format: str, log_level: str, **settings: object) -> None:
     """Run the operator: place models, serve them, keep their status true."""
+    _agree(settings["watch_namespaces"], settings["secret_namespaces"])
     log_to_stderr(log_format, log_level, noisy=_NOISY)
     _share_the_interpreter()
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.getpid()}"
@@ -72,6 +85,14 @@ def _check_trust(settings: OperatorSettings) -> None:
             "--server-url", settings.server_url, f"`{option}` asks for TLS", "Give an address with https:"
         )
         raise click.UsageError(str(refusal))
+
+
+def _agree(watched: Any, secrets: Any) -> None:
+    """Secrets of a namespace that is not looked at are needed by nothing: a right too many, or a name misspelt."""
+    lost = sorted(set(secrets or ()) - set(watched)) if watched is not None else []
+    if lost:
+        message = f"'{lost[0]}': it is not in --watch-namespaces. Add it there, or take it out here."
+        raise click.BadParameter(message, param_hint="'--secret-namespaces'")
 
 
 def _share_the_interpreter() -> None:

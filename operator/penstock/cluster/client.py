@@ -118,7 +118,7 @@ class Client:
             fieldSelector=fields,
             **{"continue": continue_token},
         )
-        what = f"listing {kind}"
+        what = f"listing {kind}{_inside(namespace)}"
         request = Request("list", "GET", kind, path_of(kind, namespace), what, query)
         return read_page(await self._transport.send(request), kind, what)
 
@@ -141,14 +141,22 @@ class Client:
         resource_version: str,
         namespace: str | None = None,
         labels: str = "",
+        fields: str = "",
         inactivity: float = 70,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Events from that version on; ends when the server closes; Gone, or Unavailable after `inactivity` seconds.
 
         Whoever leaves it before its end closes it (`contextlib.aclosing`), or the connection stays taken.
         """
-        query = _given(watch="true", allowWatchBookmarks="true", resourceVersion=resource_version, labelSelector=labels)
-        request = Request("watch", "GET", kind, path_of(kind, namespace), f"watching {kind}", query)
+        query = _given(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=resource_version,
+            labelSelector=labels,
+            fieldSelector=fields,
+        )
+        what = f"watching {kind}{_inside(namespace)}"
+        request = Request("watch", "GET", kind, path_of(kind, namespace), what, query)
         async with contextlib.aclosing(self._transport.stream(request, inactivity=inactivity)) as lines:
             async for line in lines:
                 yield read_event(line, request.what)
@@ -169,11 +177,15 @@ class Client:
         subresource: str = "",
         dry_run: bool = False,
         strict: bool = False,
+        field_manager: str = "",
     ) -> Object:
-        """Server-side apply: our fields and no others; `strict` refuses fields that the server does not know."""
+        """Server-side apply: our fields and no others; `strict` refuses fields that the server does not know.
+
+        `field_manager` is another than the client's own, for a field of an object that somebody else may apply.
+        """
         kind, namespace, name = _place(manifest)
         query = _given(
-            fieldManager=self._field_manager,
+            fieldManager=field_manager or self._field_manager,
             force=str(force).lower(),
             dryRun="All" if dry_run else "",
             fieldValidation="Strict" if strict else "",
@@ -232,8 +244,8 @@ class Client:
         request = Request("raw", method, _ANYTHING, path, f"{method} {path}", given, body)
         return await self._transport.raw(request, dict(headers or {}))
 
-    def new_session(self) -> aiohttp.ClientSession:
-        """A bounded session with our credentials, for kopf's own watch; a token is read anew for each request."""
+    def new_session(self, connections: int = 32) -> aiohttp.ClientSession:
+        """A bounded session with our credentials, for kopf's own watches; a token is read anew for each request."""
         configuration = self._api.configuration
         context: ssl.SSLContext = self._api.rest_client.ssl_context
 
@@ -246,7 +258,7 @@ class Client:
             return await handler(request)
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=32, ssl=context),
+            connector=aiohttp.TCPConnector(limit=connections, ssl=context),
             middlewares=(authorize,),
             read_bufsize=2**21,
             proxy=configuration.proxy,
@@ -297,6 +309,10 @@ def _forgive_token_reads(configuration: official.Configuration) -> None:
         configuration.refresh_api_key_hook = refresh
 
     configuration.refresh_api_key_hook = refresh
+
+
+def _inside(namespace: str | None) -> str:
+    return f" in {namespace}" if namespace else ""
 
 
 def _given(**query: str) -> tuple[tuple[str, str], ...]:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Generic, Protocol, TypeVar
 
-from penstock.cluster.errors import Gone, TooManyRequests, Unavailable
+from penstock.cluster.barred import Barred
+from penstock.cluster.errors import Forbidden, Gone, TooManyRequests, Unavailable
 from penstock.cluster.gate import PAGE_SIZE, gated, in_turns, new_gate
 from penstock.cluster.resources import ResourceType
+from penstock.cluster.scope import Extent
 from penstock.cluster.store import Store, Stored, is_surely_newer
 from penstock.cluster.wire import Object, Page, WatchEvent
 from penstock.errors import ClusterError
@@ -36,12 +38,21 @@ _FAILURES_BEFORE_RELIST = 3
 class Source(Protocol):
     """The part of the client that is needed."""
 
-    def pages(self, kind: ResourceType, *, labels: str, limit: int) -> AsyncGenerator[Page, None]:
+    def pages(
+        self, kind: ResourceType, namespace: str | None, *, labels: str, fields: str, limit: int
+    ) -> AsyncGenerator[Page, None]:
         """All objects, by pages."""
         ...
 
     def watch(
-        self, kind: ResourceType, *, resource_version: str, labels: str, inactivity: float
+        self,
+        kind: ResourceType,
+        *,
+        resource_version: str,
+        namespace: str | None,
+        labels: str,
+        fields: str,
+        inactivity: float,
     ) -> AsyncGenerator[WatchEvent, None]:
         """What changed since that version."""
         ...
@@ -53,7 +64,7 @@ class Informer(Generic[T]):
 
     `slim` turns an object into the record that is kept, or None where it is of no interest. `changed` is told of every
     difference: (None, new), (old, new) or (old, None). `last_heard` is the clock's `monotonic` at the last sign of
-    life.
+    life. Informers of several namespaces may share a store: each drops only what its own `extent` covers.
     """
 
     client: Source
@@ -64,6 +75,8 @@ class Informer(Generic[T]):
     clock: Clock
     random: Random
     labels: str = ""
+    extent: Extent = Extent()  # noqa: RUF009 - it is frozen
+    barred: Barred = field(default_factory=Barred)
     page_size: int = PAGE_SIZE
     gate: asyncio.Semaphore = field(default_factory=new_gate)
     inactivity: float = 70.0
@@ -74,8 +87,8 @@ class Informer(Generic[T]):
     _failures: int = 0
 
     def __str__(self) -> str:
-        """The kind, for problems that name it."""
-        return str(self.kind)
+        """The kind and the namespace, for problems that name it."""
+        return self.extent.of(self.kind)
 
     async def run(self) -> None:
         """List and watch until cancelled; no error of the API server ends it."""
@@ -84,26 +97,38 @@ class Informer(Generic[T]):
                 await self._list()
                 await self._follow()
             except ClusterError as error:
+                if self.barred.failed(self.kind, self.extent, error):
+                    # Everything else must not wait for a namespace that may never be there.
+                    self.synced.set()
                 await self._pause(error)
 
     async def _list(self) -> None:
         """Fill the store, then report what the list no longer has."""
         seen: set[tuple[str, str]] = set()
         version, set_back = "", False
-        async with gated(self.client.pages(self.kind, labels=self.labels, limit=self.page_size), self.gate) as pages:
+        where = self.extent
+        listing = self.client.pages(
+            self.kind, where.namespace, labels=self.labels, fields=where.fields, limit=self.page_size
+        )
+        async with gated(listing, self.gate) as pages:
             async for page in pages:
                 # The first page's: a list that takes long may be continued at a later version.
                 version = version or page.resource_version
                 set_back = is_surely_newer(self._version, version)
                 await self._take_page(page, seen, certain=set_back)
-        for record in self.store:
-            # One that is newer than the list is our own write, made while we read it.
-            spared = is_surely_newer(record.resource_version, version) and not set_back
-            if (record.namespace, record.name) not in seen and not spared:
-                self._remove(record, version)
+        self._prune(seen, version, certain=set_back)
         self._version = version
         self._heard()
+        self.barred.answered(self.kind, self.extent)
         self.synced.set()
+
+    def _prune(self, seen: set[tuple[str, str]], version: str, *, certain: bool) -> None:
+        """Report what the list, which was at that version, no longer has."""
+        for record in self.store:
+            # One that is newer than the list is our own write, made while we read it.
+            spared = is_surely_newer(record.resource_version, version) and not certain
+            if (record.namespace, record.name) not in seen and self.extent.covers(record) and not spared:
+                self._remove(record, version)
 
     async def _take_page(self, page: Page, seen: set[tuple[str, str]], *, certain: bool) -> None:
         async for item in in_turns(page.items):
@@ -129,7 +154,12 @@ class Informer(Generic[T]):
         began = self.clock.monotonic()
         heard = False
         watching = self.client.watch(
-            self.kind, resource_version=self._version, labels=self.labels, inactivity=self.inactivity
+            self.kind,
+            resource_version=self._version,
+            namespace=self.extent.namespace,
+            labels=self.labels,
+            fields=self.extent.fields,
+            inactivity=self.inactivity,
         )
         async with aclosing(watching) as events:
             async for event in events:
@@ -208,9 +238,14 @@ class Informer(Generic[T]):
         self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
         if isinstance(error, TooManyRequests | Unavailable) and error.retry_after is not None:
             delay = max(delay, error.retry_after)
-        level = logging.INFO if isinstance(error, Gone) else logging.WARNING
-        _log.log(level, "%s; again in %.1f s", error, delay)
+        _log.log(self._level(error), "%s; again in %.1f s", error, delay)
         await self.clock.sleep(delay)
+
+    def _level(self, error: ClusterError) -> int:
+        """What `barred` tells of is told once, and not with every try."""
+        if isinstance(error, Forbidden) and self.extent.place:
+            return logging.DEBUG
+        return logging.INFO if isinstance(error, Gone) else logging.WARNING
 
 
 def _key(live: Object) -> tuple[str, str]:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from penstock.cluster.barred import Barred
+from penstock.cluster.errors import Forbidden
 from penstock.cluster.gate import PAGE_SIZE, gated, in_turns, new_gate
 from penstock.cluster.informer import Source
 from penstock.cluster.resources import ResourceType
+from penstock.cluster.scope import Extent
 from penstock.cluster.store import Store, Stored, is_surely_newer
 from penstock.errors import ClusterError
 from penstock.workqueue.clock import Clock, sleep_or
@@ -32,7 +35,7 @@ class Sweep(Generic[T]):
     """Lists one own kind at the start, every `period` seconds, and when it is `wanted`.
 
     `seen` puts an object into the store, `gone` is told of a record that the list no longer has, `visit` of
-    every record that stays.
+    every record that stays; of a store that several sweeps share each looks only at what its own `extent` covers.
     """
 
     client: Source
@@ -42,6 +45,8 @@ class Sweep(Generic[T]):
     gone: Callable[[T], None]
     visit: Callable[[T], None]
     clock: Clock
+    extent: Extent = Extent()  # noqa: RUF009 - it is frozen
+    barred: Barred = field(default_factory=Barred)
     period: float = 600.0
     page_size: int = PAGE_SIZE
     gate: asyncio.Semaphore = field(default_factory=new_gate)
@@ -50,8 +55,8 @@ class Sweep(Generic[T]):
     _sweeping: bool = False
 
     def __str__(self) -> str:
-        """The kind, for problems that name it."""
-        return str(self.kind)
+        """The kind and the namespace, for problems that name it."""
+        return self.extent.of(self.kind)
 
     async def run(self) -> None:
         """Sweep until cancelled; an API server that is away is asked again, less and less often."""
@@ -61,13 +66,21 @@ class Sweep(Generic[T]):
                 self.wanted.clear()
                 await self.sweep()
             except ClusterError as error:
-                _log.warning("sweeping %s: %s; again in %.0f s", self.kind, error, delay)
+                self._tell(error, delay)
                 await self.clock.sleep(delay)
                 delay = min(delay * 2, _LAST_DELAY_SECONDS)
                 continue
             delay = _FIRST_DELAY_SECONDS
+            self.barred.answered(self.kind, self.extent)
             self.synced.set()
             await sleep_or(self.clock, self.period, self.wanted)
+
+    def _tell(self, error: ClusterError, delay: float) -> None:
+        """A namespace that is refused holds up nothing else; `barred` tells of it once."""
+        if self.barred.failed(self.kind, self.extent, error):
+            self.synced.set()
+        level = logging.DEBUG if isinstance(error, Forbidden) and self.extent.place else logging.WARNING
+        _log.log(level, "sweeping %s: %s; again in %.0f s", self, error, delay)
 
     @property
     def idle(self) -> bool:
@@ -85,14 +98,17 @@ class Sweep(Generic[T]):
     async def _sweep(self) -> None:
         alive: set[str] = set()
         version = ""
-        async with gated(self.client.pages(self.kind, labels="", limit=self.page_size), self.gate) as pages:
+        where = self.extent
+        listing = self.client.pages(self.kind, where.namespace, labels="", fields=where.fields, limit=self.page_size)
+        async with gated(listing, self.gate) as pages:
             async for page in pages:
                 version = version or page.resource_version
                 async for item in in_turns(page.items):
                     alive.add(item["metadata"]["uid"])
                     self.seen(item)
         for record in self.store:
-            self._settle(record, alive, version)
+            if where.covers(record):
+                self._settle(record, alive, version)
 
     def _settle(self, record: T, alive: set[str], version: str) -> None:
         if record.uid in alive:

@@ -4,6 +4,7 @@ from typing import Any
 
 from penstock.api.backends import GatewayReference
 from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.reach import unwatched
 from penstock.reconcilers.standing import Standing
 from penstock.reconcilers.traffic import GatewayKey
 from penstock.reconcilers.world import World
@@ -31,5 +32,6 @@ def standing_of(world: World, gateway: GatewayKey | None, kind: Kind, custom: Cu
         gateway="/".join(gateway),
         found=world.gateways.get(*gateway) is not None,
         has_table=gateway in world.told,
+        unwatched=unwatched(world, "spec.gatewayRef.namespace", gateway[0]),
         problems=problems_of(world, gateway, kind, custom),
     )

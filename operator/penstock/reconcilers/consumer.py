@@ -4,13 +4,13 @@ import base64
 import logging
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.api.consumer import Consumer
 from penstock.api.references import SecretKeyReference
 from penstock.cluster.client import Client
-from penstock.cluster.errors import AlreadyExists
+from penstock.cluster.errors import AlreadyExists, Forbidden
 from penstock.cluster.resources import CONSUMERS, SECRETS
 from penstock.gateways.litellm.names import WATCHED_LABEL
 from penstock.reconcilers.attached import gateway_of, standing_of
@@ -53,16 +53,24 @@ class ConsumerReconciler:
             return Result()
         fact = await self._key(custom, custom.parsed) if custom.parsed else None
         await self._report(custom, fact)
-        return Result(requeue_after=None if fact is None or fact.watched else _LOOK_AGAIN_SECONDS)
+        return Result(requeue_after=self._finder.look_again(fact, _LOOK_AGAIN_SECONDS))
 
     async def _key(self, custom: Custom[Consumer], consumer: Consumer) -> KeyFact:
-        finder = KeyFinder(self.world, self.client, Subject.CONSUMER, keeps_value=False)
-        reference = consumer.spec.key_secret_ref
+        finder, reference = self._finder, consumer.spec.key_secret_ref
         fact = await finder.find(custom, reference)
         if fact.reason != KeyReason.SECRET_NOT_FOUND:
             return fact
-        await self._make(custom, reference)
+        try:
+            await self._make(custom, reference)
+        except Forbidden:
+            fact = replace(fact, reason=KeyReason.SECRET_FORBIDDEN)
+            finder.note(custom, fact)
+            return fact
         return await finder.find(custom, reference)
+
+    @property
+    def _finder(self) -> KeyFinder:
+        return KeyFinder(self.world, self.client, Subject.CONSUMER, keeps_value=False)
 
     async def _make(self, custom: Custom[Consumer], reference: SecretKeyReference) -> None:
         """A new Secret with a new key, the Consumer's own: it goes with it."""

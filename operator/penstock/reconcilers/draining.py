@@ -27,6 +27,7 @@ from penstock.workqueue.clock import Clock
 __all__ = ["Draining"]
 
 _EVER = float("inf")
+_FINALIZER_MANAGER = "penstock-drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ class Draining:
             "kind": MODEL_DEPLOYMENTS.kind,
             "metadata": {**metadata, "finalizers": [DRAIN_FINALIZER]},
         }
-        live = await self.client.apply(manifest)
+        # Under a name of its own: whoever applies the resource as `penstock` owns all that we leave out here.
+        live = await self.client.apply(manifest, field_manager=_FINALIZER_MANAGER)
         changes.lines.append(f"put {DRAIN_FINALIZER} on")
         return keep_reply(self.world, custom, live)
 

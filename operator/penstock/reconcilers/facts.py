@@ -17,13 +17,15 @@ from penstock.api.quantities import parse_bytes
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.models import ConfigFacts, ModelFacts, built_in, facts_from_config
 from penstock.cluster.client import Client
-from penstock.cluster.errors import NotFound
+from penstock.cluster.errors import Forbidden, NotFound
 from penstock.cluster.resources import CONFIG_MAPS, SECRETS
+from penstock.cluster.scope import Scope
 from penstock.errors import HubError
 from penstock.hub.cache import decode_answer, encode_answer
 from penstock.hub.client import Hub, HubAnswer, HubQuestion
 from penstock.hub.errors import HubUnavailable
 from penstock.reconcilers.keys import Key, Subject
+from penstock.reconcilers.secrets import no_secrets
 from penstock.workqueue.workers import Result
 
 __all__ = ["Checkpoint", "FactsBook", "FactsReconciler", "checkpoints_of"]
@@ -151,6 +153,7 @@ class FactsReconciler:
     client: Client
     namespace: str
     tell: Callable[[str, str], None]
+    scope: Scope = Scope()  # noqa: RUF009 - it is frozen
 
     async def reconcile(self, key: Key) -> Result:
         """Ask once; again soon while the hub is away, and later where it refused."""
@@ -172,6 +175,9 @@ class FactsReconciler:
         except HubError as error:
             entry.refusal = Refusal(question.field, question.name, str(error), "Check the name and the credentials")
             return _ASK_AGAIN_SECONDS
+        except Refused as refused:
+            entry.refusal = refused.refusals[0]
+            return _ASK_SOON_SECONDS if question.secret and self.scope.uses_secrets(question.secret[0]) else None
         known = _facts(question, answer.config, answer.weights_bytes, answer.resolved_revision)
         entry.facts, entry.refusal = (None, known) if isinstance(known, Refusal) else (known, None)
         return None
@@ -196,8 +202,13 @@ class FactsReconciler:
         if question.secret is None:
             return None
         namespace, name, key = question.secret
+        refusal = no_secrets("spec.credentialsRef.name", name, namespace)
+        if not self.scope.uses_secrets(namespace):
+            raise Refused([refusal])
         try:
             secret = await self.client.get(SECRETS, name, namespace)
+        except Forbidden as error:
+            raise Refused([refusal]) from error
         except NotFound as error:
             message = f"Secret '{name}' does not exist in namespace '{namespace}'"
             raise HubUnavailable(message) from error

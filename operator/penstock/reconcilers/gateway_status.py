@@ -14,6 +14,7 @@ from penstock.api.inferencegateway import InferenceGateway, InferenceGatewayStat
 from penstock.api.refusals import Refusal
 from penstock.gateways.litellm import CLIENT_PORT, gateway_name
 from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.secrets import KeyReason
 from penstock.reconcilers.standing import joined
 from penstock.reconcilers.verdicts import Verdict, ready, status_of
 
@@ -58,16 +59,17 @@ class Attached:
 class GatewaySeen:
     """What is known of a gateway.
 
-    `refusals` are of fields that are not acted on, `clash` is of its name with another resource's. `has_server`: the
-    operator was given one. `table` is None until it was read what is published, `replicas` while the server does not
-    say them, `attached` until a table was made. `pods` and `ready_pods` are those of its Deployment, `trouble` is what
-    they complain of, in words.
+    `refusals` are of fields that are not acted on, `clash` is of its name with another resource's, `forbidden` of the
+    Secrets that it needs. `has_server`: the operator was given one. `table` is None until it was read what is
+    published, `replicas` while the server does not say them, `attached` until a table was made. `pods` and `ready_pods`
+    are those of its Deployment, `trouble` is what they complain of, in words.
 
     `settling`: the publication, the server's absence or this process is so young that no word was to be expected yet.
     """
 
     refusals: tuple[Refusal, ...] = ()
     clash: tuple[Refusal, ...] = ()
+    forbidden: tuple[Refusal, ...] = ()
     has_server: bool = True
     table: PublishedTable | None = None
     replicas: tuple[GatewayReplica, ...] | None = None
@@ -114,6 +116,8 @@ def _accepted(custom: Custom[InferenceGateway], seen: GatewaySeen) -> Verdict:
         return Verdict("Accepted", holds=False, reason="NameTaken", message=joined(seen.clash))
     if seen.refusals:
         return Verdict("Accepted", holds=False, reason="NotSupported", message=joined(seen.refusals))
+    if seen.forbidden:
+        return Verdict("Accepted", holds=False, reason=KeyReason.SECRET_FORBIDDEN, message=joined(seen.forbidden))
     return Verdict("Accepted", holds=True, reason="Accepted")
 
 

@@ -11,7 +11,7 @@ from penstock import __version__
 from penstock.api.inferencegateway import InferenceGateway
 from penstock.api.refusals import Refusal
 from penstock.cluster.client import Client
-from penstock.cluster.errors import NotFound
+from penstock.cluster.errors import Forbidden, NotFound
 from penstock.cluster.owned import manifest_digest
 from penstock.cluster.resources import DEPLOYMENTS, INFERENCE_GATEWAYS, SECRETS
 from penstock.errors import ServerError
@@ -35,6 +35,7 @@ from penstock.reconcilers.gateway_status import (
     gateway_status,
 )
 from penstock.reconcilers.keys import Key
+from penstock.reconcilers.reach import secrets_of_gateway
 from penstock.reconcilers.reporting import Reporter
 from penstock.reconcilers.revisions import unscaled
 from penstock.reconcilers.secrets import SecretRecord, key_fact
@@ -62,6 +63,7 @@ _AWAY_SECONDS = 5.0
 _DEAF_SECONDS = 30.0
 _SETTLING_SECONDS = 3.0
 _LOOK_AGAIN_SECONDS = 10.0
+_FORBIDDEN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,10 @@ class InferenceGatewayReconciler:
         except ServerError as error:
             _log.warning("gateway %s/%s: %s", custom.namespace, custom.name, error)
             again = _AWAY_SECONDS
+        except Forbidden as error:
+            # Its pods would wait for a Secret that nobody can make; those that run have theirs.
+            self._note_forbidden(custom, error)
+            return _FORBIDDEN_SECONDS
         settings = self.settings
         request = GatewayRequest(gateway, settings.image, settings.server_url, settings.operator_namespace, bundle)
         for manifest in render_gateway(request):
@@ -128,9 +134,17 @@ class InferenceGatewayReconciler:
         return again
 
     def _refusals(self, custom: Custom[InferenceGateway]) -> tuple[Refusal, ...]:
-        """What keeps its children as they are."""
+        """What keeps its children as they are; a right that was missing may be there by now."""
         own = unsupported(custom.parsed.spec) if custom.parsed else ()
-        return (*own, *clash_of_gateway(self.world, custom))
+        place = (custom.namespace, custom.name)
+        closed = () if self.world.scope.uses_secrets(custom.namespace) else secrets_of_gateway(self.world, place)
+        return (*own, *clash_of_gateway(self.world, custom), *closed)
+
+    def _note_forbidden(self, custom: Custom[InferenceGateway], error: Forbidden) -> None:
+        secret = (custom.namespace, token_secret_name(custom.name))
+        if secret not in self.world.without_secrets:
+            self.world.without_secrets.add(secret)
+            _log.warning("gateway %s/%s: %s", custom.namespace, custom.name, error)
 
     def _exists(self, custom: Custom[InferenceGateway]) -> bool:
         return self.world.workloads.get(custom.namespace, gateway_name(custom.name)) is not None
@@ -151,13 +165,17 @@ class InferenceGatewayReconciler:
     ) -> float | None:
         """Anew where it is old, where somebody took it away, or where the server knows it no more."""
         live = self.world.secrets.get(custom.namespace, token_secret_name(custom.name))
+        secret = (custom.namespace, token_secret_name(custom.name))
         if live is not None and live.keys >= _TOKEN_KEYS and not self._is_deaf(custom):
+            self.world.without_secrets.discard(secret)
             left = await self._seconds_left(custom, gateway, live, changes)
             if left > 0:
                 return min(left, _LOOK_AGAIN_SECONDS) if (custom.namespace, custom.name) in self._deaf else left
-        token = await server.make_token(f"{custom.namespace}/{custom.name}")
+        # Read first: where that is forbidden no token is made in vain.
         master_key = (await self._held(custom, MASTER_KEY))[0] or secrets.token_urlsafe(_MASTER_KEY_BYTES)
+        token = await server.make_token(f"{custom.namespace}/{custom.name}")
         await self._children.apply(render_token(gateway, token, master_key, self.clock.now()), changes)
+        self.world.without_secrets.discard(secret)
         self._deaf.pop((custom.namespace, custom.name), None)
         return self.settings.token_period.total_seconds()
 
@@ -223,6 +241,7 @@ class InferenceGatewayReconciler:
         return GatewaySeen(
             refusals=(*(unsupported(custom.parsed.spec) if custom.parsed else ()), *_guardrails(told)),
             clash=clash_of_gateway(self.world, custom),
+            forbidden=secrets_of_gateway(self.world, place),
             has_server=self.server is not None,
             table=_published(traffic),
             replicas=self._replicas(place, traffic),

@@ -10,6 +10,7 @@ from penstock.api.conditions import Condition, ConditionStatus, merge_conditions
 from penstock.api.inferencepool import InferencePool, InferencePoolStatus, NodeShape, PoolGPUs
 from penstock.cluster.client import Client
 from penstock.cluster.resources import INFERENCE_POOLS
+from penstock.cluster.scope import Scope
 from penstock.planner.fleet import Node, Pool
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.fleet import Membership, build_pools, gpus_by_node, membership
@@ -62,7 +63,11 @@ class InferencePoolReconciler:
         gpus = _gpus(pool)
         lost = {name: other.contested for name, other in members.items() if custom.name in other.contested.values()}
         return InferencePoolStatus(
-            conditions=merge_conditions(old.conditions, _conditions(custom, pool, mine, lost), self.clock.now()),
+            conditions=merge_conditions(
+                old.conditions,
+                _conditions(custom, pool, mine, lost, _note(world.scope)),
+                self.clock.now(),
+            ),
             observed_generation=custom.generation,
             accelerator=pool.accelerator.name if pool.accelerator else "",
             nodes=len(pool.nodes),
@@ -81,6 +86,13 @@ class InferencePoolReconciler:
             if pod.deployment and pod.node in names and pod.holds_gpus
         }
         return tuple(sorted(here)[:_MOST_NAMES])
+
+
+def _note(scope: Scope) -> str:
+    """What its numbers leave out."""
+    if scope.watched is None:
+        return ""
+    return "Only pods in the namespaces of `watchNamespaces` are counted: keep all others off its nodes"
 
 
 def _gpus(pool: Pool) -> PoolGPUs:
@@ -104,11 +116,11 @@ def _cost(pool: Pool, gpus: int) -> str:
 
 
 def _conditions(
-    custom: Custom[InferencePool], pool: Pool, mine: Membership, lost: dict[str, Any]
+    custom: Custom[InferencePool], pool: Pool, mine: Membership, lost: dict[str, Any], note: str
 ) -> tuple[Condition, ...]:
     accepted = _condition(custom, "Accepted", ConditionStatus.TRUE, "Accepted")
     exclusive = _exclusive(custom, mine, lost)
-    return (accepted, exclusive, _ready(custom, pool))
+    return (accepted, exclusive, _ready(custom, pool, note))
 
 
 def _exclusive(custom: Custom[InferencePool], mine: Membership, lost: dict[str, Any]) -> Condition:
@@ -125,7 +137,7 @@ def _exclusive(custom: Custom[InferencePool], mine: Membership, lost: dict[str, 
     return _condition(custom, "Exclusive", ConditionStatus.TRUE, "Exclusive")
 
 
-def _ready(custom: Custom[InferencePool], pool: Pool) -> Condition:
+def _ready(custom: Custom[InferencePool], pool: Pool, note: str) -> Condition:
     if not pool.nodes:
         message = "No node carries the labels of `spec.nodeSelector`"
         return _condition(custom, "Ready", ConditionStatus.FALSE, "NoNodes", message)
@@ -133,7 +145,8 @@ def _ready(custom: Custom[InferencePool], pool: Pool) -> Condition:
         return _condition(custom, "Ready", ConditionStatus.FALSE, "AcceleratorUnknown", pool.accelerator_problem)
     if not any(node.ready for node in pool.nodes):
         return _condition(custom, "Ready", ConditionStatus.FALSE, "NoReadyNodes", "None of its nodes is ready")
-    return _condition(custom, "Ready", ConditionStatus.TRUE, "Ready", pool.accelerator_problem)
+    message = ". ".join(each for each in (pool.accelerator_problem, note) if each)
+    return _condition(custom, "Ready", ConditionStatus.TRUE, "Ready", message)
 
 
 def _invalid(custom: Custom[InferencePool], old: InferencePoolStatus, now: datetime) -> tuple[Condition, ...]:

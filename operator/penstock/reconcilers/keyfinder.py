@@ -14,6 +14,8 @@ from penstock.reconcilers.world import World
 
 __all__ = ["KeyFinder"]
 
+_FORBIDDEN_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class KeyFinder:
@@ -39,6 +41,13 @@ class KeyFinder:
         if self.world.keys.note(self.subject, (custom.namespace, custom.name), fact):
             self.world.route_soon()
 
+    def look_again(self, fact: KeyFact | None, seconds: float) -> float | None:
+        """When, in seconds: what is watched is not asked for again, nor what no restart has allowed."""
+        if fact is None or fact.watched or not self.world.scope.uses_secrets(fact.secret[0]):
+            return None
+        # A Role that comes late must not lock anybody out for longer than a moment.
+        return min(seconds, _FORBIDDEN_SECONDS) if fact.reason == KeyReason.SECRET_FORBIDDEN else seconds
+
     def _is_current(self, known: KeyFact, namespace: str, reference: SecretKeyReference) -> bool:
         live = self.world.secrets.get(namespace, reference.name)
         same = known.secret == (namespace, reference.name) and known.key == reference.key
@@ -46,6 +55,8 @@ class KeyFinder:
 
     async def _read(self, namespace: str, reference: SecretKeyReference) -> KeyFact:
         place = (namespace, reference.name)
+        if not self.world.scope.uses_secrets(namespace):
+            return KeyFact(place, reference.key, reason=KeyReason.SECRET_FORBIDDEN)
         try:
             live = await self.client.get(SECRETS, reference.name, namespace)
         except NotFound:

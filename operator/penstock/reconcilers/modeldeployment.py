@@ -14,7 +14,7 @@ from penstock.api.modeldeployment import ModelDeployment, SurgePolicy
 from penstock.api.refusals import Refusal, Refused
 from penstock.api.supported import unsupported
 from penstock.cluster.client import Client
-from penstock.cluster.errors import NotFound
+from penstock.cluster.errors import Forbidden, NotFound
 from penstock.cluster.events import EventRecorder, Reference
 from penstock.cluster.owned import manifest_digest
 from penstock.cluster.resources import (
@@ -35,6 +35,7 @@ from penstock.reconcilers.endpoints import DRAIN_FINALIZER, routed
 from penstock.reconcilers.keys import Key
 from penstock.reconcilers.removal import Removal, worst
 from penstock.reconcilers.revisions import RevisionRecord, child_name, next_number, pinned, unscaled, with_digests
+from penstock.reconcilers.secrets import no_secrets
 from penstock.reconcilers.view import View, gather, keep_reply
 from penstock.reconcilers.world import World
 from penstock.render.revisions import RenderedRevision, RevisionRequest, render_controller_revision, render_revision
@@ -195,12 +196,23 @@ class ModelDeploymentReconciler:
         secret = spec.credentials_ref
         if secret is not None:
             field, name = "spec.credentialsRef.name", secret.name
-            if not await self._found(SECRETS, name, view.custom.namespace):
+            try:
+                found = await self._has_secret(name, view.custom.namespace)
+            except Forbidden:
+                return _waits("SecretForbidden", no_secrets(field, name, view.custom.namespace))
+            if not found:
                 return _waits_for("Secret", field, name, f"Create it with the key '{secret.key}'")
         priority = spec.pod.priority_class_name
         if priority is not None and not await self._found(PRIORITY_CLASSES, priority, None):
             return _waits_for("PriorityClass", "spec.pod.priorityClassName", priority, "Name one that exists")
         return None
+
+    async def _has_secret(self, name: str, namespace: str) -> bool:
+        """Forbidden where we may not know."""
+        if not self.world.scope.uses_secrets(namespace):
+            message = f"Secrets in {namespace} are not ours to read"
+            raise Forbidden(message)
+        return await self._found(SECRETS, name, namespace)
 
     async def _found(self, kind: ResourceType, name: str, namespace: str | None) -> bool:
         try:
@@ -370,7 +382,11 @@ def _number(view: View) -> Any:
 
 def _waits_for(kind: str, field: str, name: str, cure: str) -> Outcome:
     refusal = Refusal(field, name, f"this {kind} does not exist", cure)
-    return Outcome(waits_for=refusal, waits_reason=f"{kind}NotFound", look_again_seconds=_ABSENT_REFERENT_SECONDS)
+    return _waits(f"{kind}NotFound", refusal)
+
+
+def _waits(reason: str, refusal: Refusal) -> Outcome:
+    return Outcome(waits_for=refusal, waits_reason=reason, look_again_seconds=_ABSENT_REFERENT_SECONDS)
 
 
 def _scaled(manifest: dict[str, Any], replicas: int) -> dict[str, Any]:

@@ -48,14 +48,17 @@ class ModelProviderReconciler:
         if custom.parsed is None:
             return None
         ending = seconds_until_deprecation(custom.parsed.spec, self.clock.now())
-        look = None if fact is None or fact.watched else _LOOK_AGAIN_SECONDS
+        look = self._finder.look_again(fact, _LOOK_AGAIN_SECONDS)
         return min((each for each in (ending, look) if each is not None), default=None)
 
     async def _key(self, custom: Custom[ModelProvider]) -> KeyFact | None:
         if custom.parsed is None:
             return None
-        finder = KeyFinder(self.world, self.client, Subject.MODEL_PROVIDER, keeps_value=True)
-        return await finder.find(custom, custom.parsed.spec.credentials_ref)
+        return await self._finder.find(custom, custom.parsed.spec.credentials_ref)
+
+    @property
+    def _finder(self) -> KeyFinder:
+        return KeyFinder(self.world, self.client, Subject.MODEL_PROVIDER, keeps_value=True)
 
     async def _report(self, custom: Custom[ModelProvider], fact: KeyFact | None) -> None:
         problems = {

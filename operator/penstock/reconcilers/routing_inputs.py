@@ -40,6 +40,7 @@ def gather_inputs(world: World, custom: Custom[InferenceGateway]) -> Inputs:
         deployments=tuple(_deployments(world)),
         keys=world.keys.digests(Subject.CONSUMER),
         credentials=Credentials(files=_files(world)),
+        watched=world.scope.watched,
     )
 
 

@@ -13,9 +13,16 @@ from dataclasses import dataclass, field, replace
 
 from penstock.api.inferencegateway import InferenceGateway
 from penstock.cluster.client import Client
+from penstock.cluster.errors import Forbidden
 from penstock.cluster.owned import manifest_digest
 from penstock.errors import ServerError
-from penstock.gateways.litellm import credential_file, credentials_version, render_credentials, unsupported
+from penstock.gateways.litellm import (
+    credential_file,
+    credentials_secret_name,
+    credentials_version,
+    render_credentials,
+    unsupported,
+)
 from penstock.metrics import Metrics
 from penstock.reconcilers.children import Changes, Children
 from penstock.reconcilers.custom import Custom
@@ -41,6 +48,7 @@ _log = logging.getLogger(__name__)
 _AWAY_SECONDS = 1.0
 _REFUSED_SECONDS = 10.0
 _UNREAD_SECONDS = 1.0
+_FORBIDDEN_SECONDS = 30.0
 _DEPLOYMENT = "deployment"
 
 
@@ -89,15 +97,14 @@ class RoutingTableReconciler:
         return result
 
     async def _bring(self, place: GatewayKey, custom: Custom[InferenceGateway]) -> Result:
-        if custom.parsed is None or unsupported(custom.parsed.spec):
-            # A spec that is refused changes nothing: what is published goes on, and is all that is named.
-            await self._read(place)
-            self.world.traffic.settle(place)
-            self._wake()
-            return Result()
+        if custom.parsed is None or self._is_refused(custom.parsed, place):
+            # What is refused changes nothing: what is published goes on, and is all that is named.
+            return await self._leave(place)
         if next(unread(self.world, custom), None) is not None:
             await self._read(place)
             return Result(requeue_after=_UNREAD_SECONDS)
+        if self._names_hidden(await self._read(place)):
+            return await self._leave(place, again=_FORBIDDEN_SECONDS)
         inputs = gather_inputs(self.world, custom)
         if self.server is not None:
             self.world.traffic.expect(place).making |= _endpoints(inputs)
@@ -106,12 +113,35 @@ class RoutingTableReconciler:
         if self.server is None:
             return Result()
         traffic = await self._read(place)
-        await self._ensure_credentials(custom.parsed, made.table)
+        try:
+            await self._ensure_credentials(custom.parsed, made.table)
+        except Forbidden as error:
+            self._note_forbidden(custom, error)
+            return await self._leave(place, again=_FORBIDDEN_SECONDS)
         if made.hash != traffic.hash or traffic.ahead:
             await self._publish(self.server, place, traffic, made)
         traffic.making = frozenset()
         self._wake()
         return Result()
+
+    def _is_refused(self, gateway: InferenceGateway, place: GatewayKey) -> bool:
+        return bool(unsupported(gateway.spec)) or not self.world.scope.uses_secrets(place[0])
+
+    def _names_hidden(self, traffic: GatewayTraffic) -> bool:
+        """Whether what is published is of a namespace that we were never shown: it would be missing in the next."""
+        table, barred = traffic.table, self.world.barred
+        if table is None or not barred:
+            return False
+        backends = (each.name.partition("/")[2] for each in table.backends)
+        names = (*(each.name for each in table.routes), *(each.name for each in table.consumers), *backends)
+        return any(barred.hides(namespace) for namespace in {name.partition("/")[0] for name in names})
+
+    async def _leave(self, place: GatewayKey, again: float | None = None) -> Result:
+        """As it is: nothing is published."""
+        await self._read(place)
+        self.world.traffic.settle(place)
+        self._wake()
+        return Result(requeue_after=again)
 
     async def _read(self, place: GatewayKey) -> GatewayTraffic:
         """What is published, asked for once."""
@@ -166,11 +196,23 @@ class RoutingTableReconciler:
         keys = {name: value for name, value in self._secrets().items() if name in needed}
         manifest = render_credentials(gateway, keys)
         metadata = manifest["metadata"]
-        live = self.world.secrets.get(metadata["namespace"], metadata["name"])
+        place = (metadata["namespace"], metadata["name"])
+        live = self.world.secrets.get(*place)
         if live is None or live.digest != manifest_digest(manifest):
             changes = Changes()
             await Children(self.world, self.client).apply(manifest, changes)
             _log.info("%s/%s: %s", metadata["namespace"], gateway.metadata.name, "; ".join(changes.lines))
+        if place in self.world.without_secrets:
+            self.world.without_secrets.discard(place)
+            self.world.report_soon(metadata["namespace"], gateway.metadata.name)
+
+    def _note_forbidden(self, custom: Custom[InferenceGateway], error: Forbidden) -> None:
+        """Its status tells of it."""
+        secret = (custom.namespace, credentials_secret_name(custom.name))
+        if secret not in self.world.without_secrets:
+            self.world.without_secrets.add(secret)
+            _log.warning("routing table %s/%s: %s; what is published goes on", custom.namespace, custom.name, error)
+            self.world.report_soon(custom.namespace, custom.name)
 
     async def _publish(self, server: ServerClient, place: GatewayKey, traffic: GatewayTraffic, made: Made) -> None:
         table = replace(made.table, generation=traffic.next_generation)

@@ -17,7 +17,16 @@ from penstock.cluster.owned import owned_digest
 from penstock.gateways.litellm.names import TOKEN_ISSUED_ANNOTATION, WATCHED_LABEL
 from penstock.reconcilers.keys import Subject
 
-__all__ = ["KeyFact", "KeyReason", "SecretBook", "SecretRecord", "key_fact", "slim_secret", "unusable_key"]
+__all__ = [
+    "KeyFact",
+    "KeyReason",
+    "SecretBook",
+    "SecretRecord",
+    "key_fact",
+    "no_secrets",
+    "slim_secret",
+    "unusable_key",
+]
 
 
 _LONGEST_KEY = 8192
@@ -103,10 +112,6 @@ def key_fact(live: dict[str, Any], key: str, *, keeps_value: bool) -> KeyFact:
 
 _WORDS = {
     KeyReason.SECRET_NOT_FOUND: ("this Secret does not exist", "Create it"),
-    KeyReason.SECRET_FORBIDDEN: (
-        "the operator may not read it",
-        "Allow it to `get` Secrets in this namespace",
-    ),
     KeyReason.KEY_NOT_FOUND: ("the Secret has no such key", "Add it, or correct the name"),
     KeyReason.KEY_UNUSABLE: (
         "no header can hold its value",
@@ -117,12 +122,18 @@ _WORDS = {
 
 def unusable_key(field: str, fact: KeyFact) -> str:
     """Field, value, reason and cure, for a condition."""
+    namespace, name = fact.secret
+    if fact.reason == KeyReason.SECRET_FORBIDDEN:
+        return str(no_secrets(f"{field}.name", name, namespace))
     reason, cure = _WORDS[KeyReason(fact.reason)]
-    part, value = ("name", fact.secret[1]) if fact.reason in _OF_SECRETS else ("key", fact.key)
+    part, value = ("name", name) if fact.reason == KeyReason.SECRET_NOT_FOUND else ("key", fact.key)
     return str(Refusal(f"{field}.{part}", value, reason, cure))
 
 
-_OF_SECRETS = (KeyReason.SECRET_NOT_FOUND, KeyReason.SECRET_FORBIDDEN)
+def no_secrets(field: str, value: str, namespace: str) -> Refusal:
+    """Of a field that needs a Secret there: the namespace is not named, or its Role is missing."""
+    reason = f"the operator may not use Secrets in namespace '{namespace}'"
+    return Refusal(field, value, reason, "List the namespace in the chart's value `secretNamespaces`")
 
 
 def _decoded(text: str | None) -> str | None:

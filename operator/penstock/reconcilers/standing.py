@@ -18,12 +18,14 @@ _OF_EVERY_KIND = frozenset({"Accepted", "Ready"})
 class Standing:
     """`gateway` is `namespace/name`, `found`: it is there, `has_table`: its table was made since this process began.
 
-    `problems` are those of the resource in that table.
+    `unwatched` says why it is not found where its namespace is not looked at. `problems` are those of the resource in
+    that table.
     """
 
     gateway: str
     found: bool = True
     has_table: bool = True
+    unwatched: Refusal | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -33,7 +35,8 @@ def outside(custom: Custom[Any], standing: Standing) -> Verdict | None:
         return Verdict("Accepted", holds=False, reason="Invalid", message=joined(custom.refusals))
     if not standing.found:
         cure = "Make it, or correct the reference"
-        refusal = Refusal("spec.gatewayRef.name", standing.gateway, "there is no InferenceGateway of this name", cure)
+        missing = Refusal("spec.gatewayRef.name", standing.gateway, "there is no InferenceGateway of this name", cure)
+        refusal = standing.unwatched or missing
         return Verdict("Accepted", holds=False, reason="GatewayNotFound", message=str(refusal))
     if not standing.has_table:
         return Verdict("Accepted", holds=None, reason="Pending", message=f"{standing.gateway} has made no table yet")

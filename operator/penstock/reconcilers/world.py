@@ -14,6 +14,8 @@ from penstock.api.meta import Resource
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.modelprovider import ModelProvider
 from penstock.api.route import Route
+from penstock.cluster.barred import Barred
+from penstock.cluster.scope import Scope
 from penstock.cluster.store import Store
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.plan import Decision
@@ -92,7 +94,11 @@ class Candidate:
 
 @dataclass(slots=True)
 class World:
-    """The stores of one operator process. `enqueue` is the work queue's `add`, `enqueue_after` its `add_after`."""
+    """The stores of one operator process. `enqueue` is the work queue's `add`, `enqueue_after` its `add_after`.
+
+    `scope` says what of the cluster they hold, `barred` what the API server refuses of that. `without_secrets` are the
+    Secrets of gateways, by namespace and name, that it refused to us.
+    """
 
     enqueue: Callable[[Key], None]
     enqueue_after: Callable[[Key, float], None]
@@ -119,6 +125,9 @@ class World:
     reports: dict[tuple[str, str], tuple[LiveReplica, ...]] = field(default_factory=dict)
     keys: SecretBook = field(default_factory=SecretBook)
     stale_tenants: set[DeploymentKey] = field(default_factory=set)
+    scope: Scope = Scope()  # noqa: RUF009 - it is frozen
+    barred: Barred = field(default_factory=Barred)
+    without_secrets: set[tuple[str, str]] = field(default_factory=set)
     placement_delay: float = 0.05
     fleet_changed: bool = True
 

@@ -142,7 +142,8 @@ class Inputs:
     """Everything for one gateway; the same inputs give the same table, byte for byte.
 
     Routes and Consumers of other gateways are passed over. `keys` maps a Consumer (`namespace/name`) to the SHA-256
-    of its key and lacks those whose Secret is not there. `currency` is the one that prices are compared in.
+    of its key and lacks those whose Secret is not there. `currency` is the one that prices are compared in. `watched`
+    are the namespaces that anything is known of, None: all.
     """
 
     gateway: Gateway
@@ -153,3 +154,4 @@ class Inputs:
     keys: Mapping[str, str] = field(default_factory=dict)
     credentials: Credentials = Credentials()
     currency: str = "USD"
+    watched: tuple[str, ...] | None = None

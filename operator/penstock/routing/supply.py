@@ -37,11 +37,15 @@ Source = Deployment | Hosted
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """Deployments and providers by `namespace/name`, and why some providers cannot be used."""
+    """Deployments and providers by `namespace/name`, and why some providers cannot be used.
+
+    `watched` are the namespaces that it knows anything of, None: all.
+    """
 
     deployments: Mapping[str, Deployment]
     providers: Mapping[str, ProviderInput]
     unusable: Mapping[str, Finding]
+    watched: tuple[str, ...] | None = None
 
     def find(self, route: RouteInput, reference: Reference, place: str) -> Source | Finding:
         """What the reference at `place` leads to, or why it leads nowhere."""
@@ -55,16 +59,20 @@ class Supply:
 
     def _deployment(self, wanted: "_Wanted") -> Deployment | Finding:
         deployment = self.deployments.get(wanted.key)
-        return wanted.missing if deployment is None or not wanted.may_use(deployment) else deployment
+        return self._missing(wanted) if deployment is None or not wanted.may_use(deployment) else deployment
 
     def _hosted(self, wanted: "_Wanted", model: str) -> Hosted | Finding:
         provider = self.providers.get(wanted.key)
         if provider is None or not wanted.may_use(provider):
-            return wanted.missing
+            return self._missing(wanted)
         if provider.key in self.unusable:
             return wanted.unusable(self.unusable[provider.key])
         provided = next((each for each in provider.spec.models if each.name == model), None)
         return wanted.no_model(provider, model) if provided is None else Hosted(provider, provided)
+
+    def _missing(self, wanted: "_Wanted") -> Finding:
+        unseen = self.watched is not None and wanted.namespace not in self.watched
+        return wanted.unwatched if unseen else wanted.missing
 
 
 def supply_of(inputs: Inputs, admitted: Admitted) -> Supply:
@@ -76,6 +84,7 @@ def supply_of(inputs: Inputs, admitted: Admitted) -> Supply:
         deployments={each.key: each for each in inputs.deployments},
         providers={each.key: each for each in inputs.providers},
         unusable={key: finding for key, finding in found if finding is not None} | out,
+        watched=inputs.watched,
     )
 
 
@@ -117,6 +126,13 @@ class _Wanted:
         reason = f"namespace '{self.namespace}' has no {self.kind} of this name that admits '{self.route.namespace}'"
         cure = "Correct the name, or have its owner admit the namespace in `spec.allowedRoutes`"
         return self._finding(ProblemReason.BACKEND_NOT_PERMITTED, reason, cure)
+
+    @property
+    def unwatched(self) -> Finding:
+        """Nobody knows whether it is there."""
+        reason = f"the operator does not look at namespace '{self.namespace}'"
+        cure = "List the namespace in the chart's value `watchNamespaces`"
+        return self._finding(ProblemReason.BACKEND_NOT_FOUND, reason, cure)
 
     def unusable(self, finding: Finding) -> Finding:
         """It is there, and nothing may be sent to it."""

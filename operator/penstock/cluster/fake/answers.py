@@ -12,6 +12,7 @@ __all__ = [
     "already_exists",
     "bad_request",
     "conflict",
+    "forbidden",
     "from_the_future",
     "gone",
     "invalid",
@@ -97,6 +98,12 @@ def not_found(plural: str, group: str, name: str) -> Answer:
     """404, in the real one's words."""
     message = f'{_resource(plural, group)} "{name}" not found'
     return Answer(404, "NotFound", message, details=_about(plural, group, name))
+
+
+def forbidden(plural: str, group: str, name: str, why: str) -> Answer:
+    """403, in the real one's words; a collection has no name."""
+    called = f'{_resource(plural, group)} "{name}"' if name else _resource(plural, group)
+    return Answer(403, "Forbidden", f"{called} is forbidden: {why}", details=_about(plural, group, name))
 
 
 def unknown_path() -> Answer:

@@ -18,6 +18,7 @@ from penstock.cluster.fake.answers import (
     success,
     too_large,
 )
+from penstock.cluster.fake.authorizer import Authorizer, authorize
 from penstock.cluster.fake.faults import Faults
 from penstock.cluster.fake.garbage import Deletion
 from penstock.cluster.fake.operations import Operations
@@ -60,6 +61,7 @@ class Frontend:
     watches: Watches
     faults: Faults
     token: str = ""
+    authorizer: Authorizer | None = None
     bookmark_seconds: float = _BOOKMARK_SECONDS
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     pages: Pages = field(default_factory=Pages)
@@ -96,6 +98,8 @@ class Frontend:
         target = target_of(self.registry, parts)
         verb = verb_of(request, target)
         self.requests[verb, target.info.plural] += 1
+        if self.authorizer is not None:
+            authorize(self.authorizer, verb, target, request.query.get("fieldSelector", ""))
         await self.faults.strike(verb, target.info.plural)
         return await self._do(request, target, verb)
 

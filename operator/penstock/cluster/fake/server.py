@@ -12,6 +12,7 @@ from aiohttp import web
 
 from penstock.cluster.fake.admission import Options
 from penstock.cluster.fake.answers import Answer
+from penstock.cluster.fake.authorizer import Authorizer
 from penstock.cluster.fake.faults import Faults
 from penstock.cluster.fake.garbage import Collector, Deletion
 from penstock.cluster.fake.http import Frontend
@@ -29,7 +30,7 @@ LIMITS = (
     "the content of built-in kinds is not validated; unknown fields are found in their metadata and at the top only",
     "quantities are stored as they are written; warnings about unknown fields are not sent",
     "a CRD is Established at once and has one served version",
-    "no authorisation, no admission webhooks, no TLS; one bearer token at the most",
+    "no RBAC: all may be done but what `authorizer` refuses; no admission webhooks, no TLS, one bearer token at most",
     "strategic merge patches, lists of an exact version, subresources but status and scale: 501",
     "initial events of a watch (sendInitialEvents): 422, as without the feature gate",
     "garbage collection and the emptying of namespaces happen with the commit that calls for them, not later",
@@ -97,6 +98,15 @@ class FakeAPIServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    @property
+    def authorizer(self) -> Authorizer | None:
+        """Says of each request over HTTP whether it may be; None: all may."""
+        return self._frontend.authorizer
+
+    @authorizer.setter
+    def authorizer(self, authorizer: Authorizer | None) -> None:
+        self._frontend.authorizer = authorizer
 
     @property
     def port(self) -> int:
