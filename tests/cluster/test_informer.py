@@ -12,14 +12,18 @@ import pytest
 from builders.clock import FakeClock
 from builders.records import Record, pod, slim
 from builders.scripted_source import ScriptedSource, Step, event, listed
-from penstock.cluster.errors import Gone, TooManyRequests, Unavailable
+from penstock.cluster.errors import Forbidden, Gone, TooManyRequests, Unavailable
 from penstock.cluster.informer import Informer
 from penstock.cluster.resources import PODS
+from penstock.cluster.scope import Extent
 from penstock.cluster.store import Store
 from penstock.cluster.wire import Page
 from penstock.errors import ClusterError
 
 Change = tuple[str, str]
+
+EVERYTHING = Extent()
+NO = Forbidden("listing pods in ns: 403", status=403)
 
 
 @dataclass
@@ -39,7 +43,10 @@ class Run:
 
 @asynccontextmanager
 async def running(
-    *lists: tuple[Page, ...] | ClusterError, watches: list[tuple[Step, ...]], relist_seconds: float = 1800
+    *lists: tuple[Page, ...] | ClusterError,
+    watches: list[tuple[Step, ...]],
+    relist_seconds: float = 1800,
+    extent: Extent = EVERYTHING,
 ) -> AsyncIterator[Run]:
     """Run it until the test is through; it must not have ended by itself."""
     source, clock = ScriptedSource(list(lists), watches), FakeClock()
@@ -51,7 +58,9 @@ async def running(
         assert record is not None
         changes.append(f"{sign}{record.name} {record.colour}")
 
-    informer = Informer(source, PODS, slim, Store(), changed, clock, Random(1), relist_seconds=relist_seconds)
+    informer = Informer(
+        source, PODS, slim, Store(), changed, clock, Random(1), relist_seconds=relist_seconds, extent=extent
+    )
     task = asyncio.create_task(informer.run())
     await clock.advance(0)
     try:
@@ -256,3 +265,42 @@ def test_a_problem_names_the_kind() -> None:
     """As `kubectl` does."""
     informer: Any = Informer(ScriptedSource([]), PODS, slim, Store(), print, FakeClock(), Random(1))
     assert str(informer) == "pods"
+
+
+async def test_a_list_of_one_namespace_drops_nothing_of_another() -> None:
+    """They share a store."""
+    other = Record(namespace="other", name="b", uid="7", resource_version="5")
+    async with running((listed(20, pod()),), watches=[], extent=Extent("ns")) as run:
+        run.informer.store.put(other)
+        run.informer.store.put(Record(name="gone", uid="8", resource_version="5"))
+        run.source.lists = [(listed(30, pod()),)]
+        await run.informer._list()
+        assert set(run.source.asked) == {("ns", "")}
+        assert {(record.namespace, record.name) for record in run.informer.store} == {("ns", "a"), ("other", "b")}
+    assert run.changes == ["+a red", "-gone red"]
+
+
+async def test_a_list_of_one_name_asks_for_it_alone() -> None:
+    """Both the list and the watch: RBAC can allow no more."""
+    async with running((listed(20, pod()),), watches=[], extent=Extent(name="a")) as run:
+        assert run.source.asked == [(None, "metadata.name=a")] * 2
+
+
+async def test_a_named_namespace_that_is_refused_holds_nothing_up() -> None:
+    """After some tries; it is asked again for ever, and what is there in the end is told."""
+    async with running(NO, NO, NO, (BOTH,), watches=[], extent=Extent("ns")) as run:
+        await run.clock.advance(2)
+        assert not run.informer.synced.is_set()
+        await run.clock.advance(2)
+        assert run.informer.synced.is_set()
+        assert run.informer.barred.holds("ns")
+        await run.clock.advance(30)
+        assert run.changes == ["+a red", "+b red"]
+        assert not run.informer.barred.holds("ns")
+
+
+async def test_a_list_of_the_cluster_that_is_refused_is_waited_for() -> None:
+    """Without it nothing can be decided."""
+    async with running(*[NO] * 20, (BOTH,), watches=[]) as run:
+        await run.clock.advance(200)
+        assert not run.informer.synced.is_set()

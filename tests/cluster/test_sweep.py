@@ -7,23 +7,26 @@ from typing import Any
 from builders.clock import FakeClock
 from builders.records import Record, pod, slim
 from builders.scripted_source import ScriptedSource, listed
-from penstock.cluster.errors import Unavailable
+from penstock.cluster.errors import Forbidden, Unavailable
 from penstock.cluster.resources import PODS
+from penstock.cluster.scope import Extent
 from penstock.cluster.store import Store
 from penstock.cluster.sweep import Sweep
 from penstock.cluster.wire import Page
 from penstock.errors import ClusterError
 
+EVERYTHING = Extent()
+
 
 class Swept:
     """A sweep over a store, and what it told."""
 
-    def __init__(self, *lists: tuple[Page, ...] | ClusterError) -> None:
+    def __init__(self, *lists: tuple[Page, ...] | ClusterError, extent: Extent = EVERYTHING) -> None:
         self.source = ScriptedSource(list(lists))
         self.store: Store[Record] = Store()
         self.clock = FakeClock()
         self.told: list[str] = []
-        self.sweep = Sweep(self.source, PODS, self.store, self.seen, self.gone, self.visit, self.clock)
+        self.sweep = Sweep(self.source, PODS, self.store, self.seen, self.gone, self.visit, self.clock, extent)
 
     def seen(self, live: dict[str, Any]) -> None:
         """Keep it."""
@@ -126,3 +129,32 @@ async def test_one_that_is_wanted_comes_before_its_time() -> None:
             await asyncio.sleep(0)
     assert not swept.sweep.wanted.is_set()
     task.cancel()
+
+
+async def test_a_sweep_of_one_namespace_looks_at_nothing_of_another() -> None:
+    """It neither drops nor visits it."""
+    swept = Swept((listed(20, pod()),), extent=Extent("ns"))
+    swept.store.put(Record(namespace="other", name="b", uid="7", resource_version="5"))
+    await swept.sweep.sweep()
+    assert swept.source.asked == [("ns", "")]
+    assert swept.told == ["a"]
+    assert len(swept.store) == 2
+
+
+async def test_a_named_namespace_that_is_refused_holds_nothing_up() -> None:
+    """It is asked again; what was known of it stays."""
+    refused = Forbidden("listing pods in ns: 403", status=403)
+    swept = Swept(refused, refused, refused, (listed(20, pod()),), extent=Extent("ns"))
+    swept.store.put(Record(name="known", uid="7"))
+    task = asyncio.create_task(swept.sweep.run())
+    await swept.clock.advance(2)
+    assert not swept.sweep.synced.is_set()
+    await swept.clock.advance(2)
+    assert swept.sweep.synced.is_set()
+    assert swept.told == []
+    assert swept.sweep.barred.holds("ns")
+    await swept.clock.advance(10)
+    assert sorted(swept.told) == ["-known 7", "a"]
+    assert not swept.sweep.barred.holds("ns")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -185,10 +185,10 @@ class GatewayStage:
         """The server as that replica sees it."""
         return Server(self.url, "team/main", f"uid-{pod}", folder / "token", aiohttp.ClientSession())
 
-    async def up(self) -> None:
-        """Server, operator, gateway and replicas, all of them in step."""
+    async def up(self, **more: Any) -> None:
+        """Server, operator, gateway and replicas, all of them in step; `more` are the operator's settings."""
         await self.start_server()
-        await self.start_operator()
+        await self.start_operator(**more)
         self.cluster.put(gateway())
         await self.start_replicas()
         await self.cluster.until(lambda: self.is_so("inferencegateways", "main", "Ready"))

@@ -19,6 +19,7 @@ import yaml
 from integration.kubelet import Kubelet
 from penstock.cluster.client import Client
 from penstock.cluster.fake import FakeAPIServer
+from penstock.cluster.scope import Extent
 from penstock.metrics import Metrics
 from penstock.process import Operator, OperatorSettings, Surroundings
 from penstock.reconcilers.keys import Key
@@ -322,9 +323,13 @@ class Stage:
                         "resourceVersion"
                     ]
                     for live in self.server.objects(source.kind.plural)
-                    if _is_watched(live, getattr(source, "labels", ""))
+                    if _is_watched(live, getattr(source, "labels", "")) and _is_inside(live, source.extent)
                 }
-                held = {(record.namespace, record.name): record.resource_version for record in source.store}
+                held = {
+                    (record.namespace, record.name): record.resource_version
+                    for record in source.store
+                    if source.extent.covers(record)
+                }
                 if wanted != held:
                     yield f"{source} is behind: {sorted(set(wanted.items()) ^ set(held.items()))}"
 
@@ -360,6 +365,11 @@ def crds() -> tuple[Object, ...]:
 
 def _labels(live: Object) -> dict[str, str]:
     return live["metadata"].get("labels") or {}
+
+
+def _is_inside(live: Object, extent: Extent) -> bool:
+    metadata = live["metadata"]
+    return extent.namespace in {None, metadata.get("namespace")} and extent.name in {"", metadata["name"]}
 
 
 def _is_watched(live: Object, selector: str) -> bool:
