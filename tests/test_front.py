@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -16,7 +16,8 @@ from builders.clock import InstantClock
 from builders.rule_cases import minimal
 from integration.stage import crds
 from penstock.cluster.fake import FakeAPIServer
-from penstock.cluster.resources import INFERENCE_POOLS
+from penstock.cluster.fake.authorizer import Access
+from penstock.cluster.resources import INFERENCE_POOLS, MODEL_DEPLOYMENTS
 from penstock.front import Front, Watched, run_front
 
 Object = dict[str, Any]
@@ -165,3 +166,37 @@ async def test_what_fails_time_and_again_is_raised(server: FakeAPIServer, monkey
         await _run(front)
     assert 2 < len(tried) < 10
     assert not front.stop.is_set()
+
+
+def _deployment(namespace: str, name: str) -> Object:
+    return {**minimal("ModelDeployment"), "metadata": {"name": name, "namespace": namespace}}
+
+
+async def test_only_named_namespaces_are_watched(server: FakeAPIServer) -> None:
+    """And what has no namespace, once; one of them that refuses us holds up no other."""
+    for namespace in ("team", "other", "closed"):
+        server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        server.put(_deployment(namespace, f"in-{namespace}"))
+    asked: list[Access] = []
+
+    def may(access: Access) -> bool:
+        asked.append(access)
+        return access.namespace != "closed"
+
+    server.authorizer, heard = may, Heard()
+    front = replace(
+        _front(server, heard),
+        watched=tuple(Watched(kind, heard.on_seen, heard.on_gone) for kind in (INFERENCE_POOLS, MODEL_DEPLOYMENTS)),
+        namespaces=("team", "closed"),
+    )
+    task = _run(front)
+    await heard.until(2)
+    server.put(_deployment("team", "later"))
+    await heard.until(3)
+    await _cancelled(task)
+    assert sorted(heard.seen) == ["first", "in-team", "later"]
+    assert {(each.resource, each.namespace) for each in asked} == {
+        ("inferencepools", ""),
+        ("modeldeployments", "team"),
+        ("modeldeployments", "closed"),
+    }

@@ -1,6 +1,7 @@
 """What is known of a checkpoint: the order of the sources, and what is asked once."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,11 @@ from builders.fleet import CHECKPOINTS
 from penstock.api.modeldeployment import ModelDeploymentSpec
 from penstock.api.refusals import Refusal
 from penstock.catalogue.models import ModelFacts
-from penstock.reconcilers.facts import Checkpoint, FactsBook, checkpoints_of
+from penstock.cluster.client import Client
+from penstock.cluster.fake import FakeAPIServer
+from penstock.cluster.scope import Scope
+from penstock.hub.client import Hub, HubAnswer, HubQuestion
+from penstock.reconcilers.facts import Checkpoint, FactsBook, FactsReconciler, checkpoints_of
 
 CHAT = ("team", "chat")
 CONFIG = """{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096,
@@ -90,3 +95,36 @@ DIFFERENT = {
 def test_what_the_answer_depends_on_is_part_of_the_key(fields: dict[str, Any]) -> None:
     """A private model's config is not given to whoever has no credentials."""
     assert question(**fields).key != question().key
+
+
+class _NoHub(Hub):
+    """Nobody goes to the hub without the token that was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(base_url="http://127.0.0.1:1")
+
+    async def facts(self, question: HubQuestion) -> HubAnswer:
+        raise AssertionError(question.model)
+
+
+TOKENS: dict[str, tuple[Scope, bool]] = {"not named": (Scope(secrets=()), False), "without a Role": (Scope(), True)}
+
+
+@pytest.mark.parametrize(("scope", "tried"), TOKENS.values(), ids=TOKENS.keys())
+async def test_a_token_that_may_not_be_read(tmp_path: Path, scope: Scope, *, tried: bool) -> None:
+    """The Secret is not even tried where it is not named; either way the field, the namespace and the cure are told."""
+    book, told = FactsBook(hub_enabled=True), []
+    book.look_up(CHAT, question(credentialsRef={"name": "hub", "key": "token"}))
+    (key,) = book.unasked()
+    async with FakeAPIServer() as server:
+        server.authorizer = lambda access: access.resource != "secrets"
+        kubeconfig = server.kubeconfig(tmp_path / "kubeconfig")
+        async with await Client.connect(kubeconfig=str(kubeconfig)) as client:
+            facts = FactsReconciler(book, _NoHub(), client, "default", lambda *place: told.append(place), scope)
+            result = await facts.reconcile(key)
+        assert bool(server.requests["get", "secrets"]) is tried
+    assert (result.requeue_after is not None) is tried
+    assert told == [CHAT]
+    answer = str(book.look_up(CHAT, question(credentialsRef={"name": "hub", "key": "token"})))
+    for word in ("spec.credentialsRef.name", "'hub'", "'team'", "`secretNamespaces`"):
+        assert word in answer

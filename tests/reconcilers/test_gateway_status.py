@@ -58,6 +58,14 @@ SCENES: dict[str, tuple[GatewaySeen, dict[str, tuple[str, str]]]] = {
         replace(WHOLE, clash=(REFUSAL,)),
         {"Accepted": ("False", "NameTaken"), "Available": ("True", "Serving"), "Ready": ("False", "NameTaken")},
     ),
+    "its Secrets are out of reach": (
+        replace(WHOLE, forbidden=(REFUSAL,)),
+        {
+            "Accepted": ("False", "SecretForbidden"),
+            "Available": ("True", "Serving"),
+            "Ready": ("False", "SecretForbidden"),
+        },
+    ),
     "no server was given": (
         GatewaySeen(has_server=False),
         {"Programmed": ("False", "NoServer"), "Ready": ("False", "NoServer")},

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.gateways.litellm.names import WATCHED_LABEL
 from penstock.reconcilers.keys import Subject
-from penstock.reconcilers.secrets import KeyFact, KeyReason, SecretBook, key_fact, slim_secret
+from penstock.reconcilers.secrets import KeyFact, KeyReason, SecretBook, key_fact, slim_secret, unusable_key
 
 VALUE = "sk-very-secret"
 BOT, PROVIDER = ("team", "bot"), ("gateway", "mistral")
@@ -55,6 +55,15 @@ class TestKeyFact:
         """It is told, not sent."""
         fact = key_fact(live, "api-key", keeps_value=True)
         assert (fact.reason, fact.sha256, fact.value) == (reason, "", "")
+
+
+def test_a_secret_that_may_not_be_read_teaches() -> None:
+    """The field, the Secret, its namespace and the cure."""
+    fact = KeyFact(("team", "bot-key"), "api-key", reason=KeyReason.SECRET_FORBIDDEN)
+    assert unusable_key("spec.keySecretRef", fact) == (
+        "`spec.keySecretRef.name` 'bot-key': the operator may not use Secrets in namespace 'team'. "
+        "List the namespace in the chart's value `secretNamespaces`."
+    )
 
 
 def test_a_watched_secret_is_kept_without_its_content() -> None:

@@ -1,5 +1,6 @@
 """Rules: what is left out never loosens one, and a rule that cannot hold refuses what it takes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,6 +123,19 @@ LEADING_NOWHERE: dict[str, tuple[dict[str, Any], ProblemReason, str, str]] = {
         "others/chat",
     ),
 }
+
+
+@pytest.mark.parametrize("asked", [local("chat", namespace="far"), hosted("mistral", namespace="far")])
+@pytest.mark.parametrize(
+    ("watched", "cure"), [(("team",), "`watchNamespaces`"), (("team", "far"), "`spec.allowedRoutes`")]
+)
+def test_a_backend_where_nobody_looks_is_unseen_and_not_missing(
+    asked: dict[str, Any], watched: tuple[str, ...], cure: str
+) -> None:
+    """What would help is another thing."""
+    built = build_table(replace(_with(rule(backends=[asked])), watched=watched), 1)
+    (told,) = [each for each in built.problems if each.kind is Kind.ROUTE and each.rule]
+    assert cure in str(told)
 
 
 @pytest.mark.parametrize(("reference", "reason", "field", "value"), LEADING_NOWHERE.values(), ids=LEADING_NOWHERE)
