@@ -56,6 +56,23 @@ class TestEndpoints:
         """Nobody remembers when, so it is the generation that was found."""
         assert published(table(7, A)).since_all_out([C]) == 7
 
+    def test_what_was_in_no_table_that_this_process_made(self) -> None:
+        """Where it found none: out since its first, whose generation stands above all that a replica may have."""
+        traffic = GatewayTraffic()
+        traffic.adopt(None, "")
+        assert traffic.since_all_out([C]) == 0
+        traffic.published(table(4, A), hash_of(4))
+        traffic.published(table(5), hash_of(5))
+        assert (traffic.since_all_out([C]), traffic.since_all_out([A])) == (4, 5)
+
+    def test_what_is_known_of_a_lost_line_of_tables_counts_no_more(self) -> None:
+        """The server's database was lost: a replica may have a table of that line, with the endpoint in it."""
+        traffic = published(table(2), table(3, A))
+        traffic.adopt(None, "")
+        assert traffic.since_all_out([A]) == 0
+        traffic.published(table(4), hash_of(4))
+        assert traffic.since_all_out([A]) == 4
+
     def test_what_came_back_is_in(self) -> None:
         """An address that a new pod got."""
         traffic = published(table(3, A), table(4), table(5, A))

@@ -180,13 +180,16 @@ class ModelDeploymentReconciler:
         )
 
     async def _lives(self, custom: Custom[ModelDeployment]) -> bool:
-        """Ask the API server before the first create: a ghost parent gets no children."""
+        """Ask the API server before the first create: a ghost parent gets no children, nor one that is being deleted.
+
+        `--cascade=foreground` takes the children first, and their events may come before their parent's.
+        """
         try:
             live = await self.client.get(MODEL_DEPLOYMENTS, custom.name, custom.namespace)
         except NotFound:
             live = {"metadata": {"uid": ""}}
         if live["metadata"].get("uid") == custom.uid:
-            return True
+            return "deletionTimestamp" not in live["metadata"]
         self.world.deployments.remove(custom.namespace, custom.name, custom.uid)
         return False
 

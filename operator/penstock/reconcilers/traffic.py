@@ -33,8 +33,9 @@ class GatewayTraffic:
     `highest` is the greatest generation that was ever seen here.
 
     `entered` and `left` say by endpoint since which generation it is in the table, or out of it; `first` is the
-    generation that this process found, and what left before it is not remembered. `making` are endpoints of a table
-    that is being made, or of which nobody knows whether it was published: they may be in it any moment.
+    generation that this process found, or made where it found none, and what left before it is not remembered. `making`
+    are endpoints of a table that is being made, or of which nobody knows whether it was published: they may be in it
+    any moment.
 
     `named` are the backends that Routes name, whether or not anything of them serves. `routes` says since which
     generation each Route is as it is.
@@ -105,7 +106,7 @@ class GatewayTraffic:
         """Take what the server has for the truth: a first look, or another's publication."""
         self.known = True
         if table is None:
-            self.generation, self.hash, self.table = 0, hash_, None
+            self.generation, self.hash, self.table, self.first = 0, hash_, None, 0
             self.entered.clear()
             self.routes.clear()
             return
@@ -116,6 +117,7 @@ class GatewayTraffic:
     def published(self, table: Table, hash_: str) -> None:
         """A table took the former one's place."""
         now = _endpoints(table)
+        self.first = self.first or table.generation
         for endpoint in self.entered.keys() - now:
             del self.entered[endpoint]
             self.left[endpoint] = table.generation
