@@ -10,14 +10,10 @@ Every control plane has a folder of its own and one port, so any number run side
 """
 
 import argparse
-import base64
-import json
-import os
 import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,9 +29,11 @@ if not __package__:  # run as a script: its own folder is on the path, its packa
 from testbed import command_lines
 from testbed.binaries import Binaries, find
 from testbed.command_lines import Site
+from testbed.commands import run
 from testbed.connection import Connection
-from testbed.errors import BinariesMissingError, CommandError, NotReadyError, StartError, TestbedError
+from testbed.errors import BinariesMissingError, NotReadyError, StartError, TestbedError
 from testbed.gpu_nodes import GPUS, gpu_nodes
+from testbed.kubeconfig import kubeconfig
 from testbed.processes import Group
 
 STAGES = Path(__file__).resolve().parent / "stages"
@@ -43,7 +41,6 @@ API_SERVER = "kube-apiserver"
 
 _GRACE = 2.0
 """Seconds between asking and killing; an API server that is being watched would take up to a minute."""
-_PERIOD = 0.05
 _POD_NETWORK = "10.128.0.0/9"
 _LONGEST_FOLDER = 90
 """Sockets lie in the folder, and their paths may have little more than a hundred characters."""
@@ -149,18 +146,8 @@ class ControlPlane:
         """Run kubectl and return what it prints."""
         # A cache of its own: ports come again, and another cluster's kinds with them.
         place = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder / 'kubectl'}"]
-        ran = subprocess.run(
-            [str(self._programs.kubectl), *place, *args],
-            env=os.environ | {"KUBERC": "off"},  # nor the user's own preferences
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ran.returncode:
-            message = f"kubectl {' '.join(args)}: {ran.stderr.strip()}"
-            raise CommandError(message)
-        return ran.stdout
+        # Nor the user's own preferences.
+        return run([str(self._programs.kubectl), *place, *args], more={"KUBERC": "off"}, stdin=stdin)
 
     def create_nodes(self, nodes: Iterable[Mapping[str, Any]]) -> None:
         """Create nodes and, with KWOK, wait until all of the cluster's nodes are Ready."""
@@ -171,11 +158,7 @@ class ControlPlane:
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something; raise with the ends of the logs when it takes too long or a process has ended."""
-        deadline = time.monotonic() + self._options.timeout
-        while not condition():
-            if self._group.dead() or time.monotonic() > deadline:
-                raise NotReadyError(self._why_not(what))
-            time.sleep(_PERIOD)
+        self._group.until(condition, what, self._options.timeout)
 
     def restart_api_server(self, *, down: float = 0.0) -> None:
         """Kill the API server, leave it down for so many seconds, and start it again at the same address."""
@@ -202,7 +185,7 @@ class ControlPlane:
         self.until(self._site.etcd_socket.is_socket, "etcd")
         self._start_api_server()
         self.until(self._site.key.exists, "the API server's certificate")  # its key is written last
-        self.kubeconfig.write_text(_kubeconfig(self.url, self.token, self._site.certificate))
+        self.kubeconfig.write_text(kubeconfig(self.url, self.token, self._site.certificate))
         self.until(lambda: self._api().answers("/readyz"), "the API server")
         self._start_others()
         # Both are made in the background, later than readiness; without them no pod can be created.
@@ -236,12 +219,6 @@ class ControlPlane:
         # The API server's cache will do (resource version 0); `kubectl wait` asks for each node by itself.
         nodes = self._api().read("/api/v1/nodes?resourceVersion=0")["items"]
         return all(_is_ready(node) for node in nodes)
-
-    def _why_not(self, what: str) -> str:
-        dead = self._group.dead()
-        first = f"{dead[0].name} ended" if dead else f"{what} was not ready within {self._options.timeout:.0f} s"
-        tails = [f"--- {daemon.log}\n{daemon.tail()}" for daemon in dead or self._group]
-        return "\n".join([first, *tails])
 
 
 def _programs(options: Options) -> Binaries:
@@ -279,19 +256,6 @@ def _private_folder() -> Path:
         return folder
     folder.rmdir()
     return Path(tempfile.mkdtemp(prefix="penstock-testbed-", dir="/tmp"))
-
-
-def _kubeconfig(url: str, token: str, certificate: Path) -> str:
-    authority = base64.b64encode(certificate.read_bytes()).decode()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "testbed", "cluster": {"server": url, "certificate-authority-data": authority}}],
-        "users": [{"name": "testbed", "user": {"token": token}}],
-        "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "testbed"}}],
-        "current-context": "testbed",
-    }
-    return json.dumps(config, indent=2)
 
 
 def _stages(loading: Loading, played_elsewhere: Sequence[str]) -> str:

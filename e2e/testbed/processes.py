@@ -6,12 +6,16 @@ Unlike Linux's parent-death signal this does not mistake the end of the starting
 """
 
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.errors import NotReadyError
+
 # The guard ignores the signal that it sends to the whole group, then takes itself along with the rest.
-_GUARD = """read _; trap '' TERM; kill -TERM 0; sleep 2; rm -rf -- "$1"; kill -KILL 0"""
+_GUARD = """folder=$1; shift; read _; trap '' TERM; kill -TERM 0; sleep 2; "$@"; rm -rf -- "$folder"; kill -KILL 0"""
+_PERIOD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,16 @@ class Daemon:
 
 
 class Group:
-    """The children of one test bed, in one process group."""
+    """The children of one test bed, in one process group.
 
-    def __init__(self, folder: Path) -> None:
+    `sweep` is a command that the guard runs before it removes the folder, for what is left beside processes and files.
+    """
+
+    def __init__(self, folder: Path, sweep: Sequence[str] = ()) -> None:
         self._folder = folder
         self._daemons: dict[str, Daemon] = {}
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "testbed-guard", str(folder)],
+            ["/bin/sh", "-c", _GUARD, "testbed-guard", str(folder), *sweep],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -65,7 +72,7 @@ class Group:
     def __iter__(self) -> Iterator[Daemon]:
         return iter(self._daemons.values())
 
-    def start(self, name: str, argv: Sequence[str]) -> Daemon:
+    def start(self, name: str, argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> Daemon:
         """Start a child, or start it again; its output is appended to its log."""
         log = self._folder / f"{name}.log"
         with log.open("ab") as output:
@@ -76,6 +83,7 @@ class Group:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=self._guard.pid,
+                pass_fds=pass_fds,
             )
         self._daemons[name] = Daemon(name, process, log)
         return self._daemons[name]
@@ -83,6 +91,20 @@ class Group:
     def dead(self) -> list[Daemon]:
         """Tell which children have ended by themselves."""
         return [daemon for daemon in self if not daemon.alive]
+
+    def until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait for something; NotReadyError with the ends of the logs when it takes too long or a child has ended."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.dead() or time.monotonic() > deadline:
+                raise NotReadyError(self._why_not(what, seconds))
+            time.sleep(_PERIOD)
+
+    def _why_not(self, what: str, seconds: float) -> str:
+        dead = self.dead()
+        first = f"{dead[0].name} ended" if dead else f"{what} was not ready within {seconds:.0f} s"
+        tails = [f"--- {daemon.log}\n{daemon.tail()}" for daemon in dead or self]
+        return "\n".join([first, *tails])
 
     def stop(self, grace: float) -> None:
         """End all children, the last started first, then the guard."""
