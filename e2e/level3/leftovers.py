@@ -16,7 +16,7 @@ from pathlib import Path
 
 PIDS = "pids"
 CGROUP = "cgroup"
-_HIERARCHIES = Path("/sys/fs/cgroup")
+HIERARCHIES = Path("/sys/fs/cgroup")
 _PATIENCE_SECONDS = 15.0
 _PERIOD = 0.02
 _START_TIME = 19
@@ -40,10 +40,10 @@ def started(pid: int) -> str:
 
 def hierarchies() -> Iterator[Path]:
     """List the mounted control group hierarchies: one for version 2, one for each controller for version 1."""
-    if (_HIERARCHIES / "cgroup.controllers").exists():
-        yield _HIERARCHIES
+    if (HIERARCHIES / "cgroup.controllers").exists():
+        yield HIERARCHIES
         return
-    seen = sorted(path for path in _HIERARCHIES.iterdir() if path.is_dir() and not path.is_symlink())
+    seen = sorted(path for path in HIERARCHIES.iterdir() if path.is_dir() and not path.is_symlink())
     yield from (path for path in seen if (path / "cgroup.procs").exists())
 
 

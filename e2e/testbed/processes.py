@@ -88,6 +88,10 @@ class Group:
         self._daemons[name] = Daemon(name, process, log)
         return self._daemons[name]
 
+    def forget(self, name: str) -> None:
+        """Take a child that was ended on purpose out of what is watched."""
+        del self._daemons[name]
+
     def dead(self) -> list[Daemon]:
         """Tell which children have ended by themselves."""
         return [daemon for daemon in self if not daemon.alive]
