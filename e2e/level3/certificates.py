@@ -8,7 +8,7 @@ from testbed.commands import run
 
 _DAYS = "30"
 _KEY = ("-newkey", "rsa:2048", "-nodes")
-"""The API server reads elliptic keys for service-account tokens only in a form that openssl does not write by itself."""
+"""The API server does not read elliptic keys for service-account tokens in the form that openssl writes."""
 _NOTHING_BY_DEFAULT = "[req]\ndistinguished_name = name\n[name]\n"
 """The machine's own openssl.cnf would add extensions of its own."""
 

@@ -47,7 +47,7 @@ class Cluster:
     """A running cluster; `start` makes one, the end of the `with` block ends it."""
 
     def __init__(self, programs: Binaries, folder: Path, nodes: Sequence[NodeSpec]) -> None:
-        self._cgroup = f"penstock-{secrets.token_hex(4)}"
+        self.cgroup = f"penstock-{secrets.token_hex(4)}"
         self._listener = _listen()
         self._place = Place(programs, Site(folder, self._listener.getsockname()[1]))
         self._nodes = {spec.name: self._node(spec, number) for number, spec in enumerate(nodes, 1)}
@@ -174,6 +174,10 @@ class Cluster:
         """Start a program there, which ends with the cluster; its output goes to NAME.log."""
         return self._group.start(name, self._network.inside(argv))
 
+    def forget(self, name: str) -> None:
+        """Take a program that was ended on purpose out of what is watched."""
+        self._group.forget(name)
+
     def reach(self, host: str, port: int) -> tuple[str, int]:
         """Make an address of the cluster, a Service's name for one, reachable from this machine; return where."""
         with _listen() as listener:
@@ -196,7 +200,7 @@ class Cluster:
         if not found:
             message = f"no pod {namespace}/{pod} to kill"
             raise CommandError(message)
-        for pid in _processes(self._cgroup, found["metadata"]["uid"]):
+        for pid in _processes(self.cgroup, found["metadata"]["uid"]):
             os.kill(pid, signal.SIGKILL)
 
     def power_off(self, node: str) -> None:
@@ -220,7 +224,7 @@ class Cluster:
         _remove_all_but_logs(self.folder)
 
     def _node(self, spec: NodeSpec, number: int) -> Node:
-        return Node(spec, number, self._place.folder / "nodes" / spec.name, f"{self._cgroup}/{spec.name}")
+        return Node(spec, number, self._place.folder / "nodes" / spec.name, f"{self.cgroup}/{spec.name}")
 
     def _boot(self) -> None:
         self._prepare()
@@ -243,7 +247,7 @@ class Cluster:
         self._place.allow(list(self._nodes))
         self._place.write_kubeconfig(ADMINISTRATOR, self.kubeconfig)
         self._place.audit_policy.write_text(json.dumps(audit.POLICY))
-        (self.folder / leftovers.CGROUP).write_text(self._cgroup)
+        (self.folder / leftovers.CGROUP).write_text(self.cgroup)
         images.pause().save(self.folder / "pause.tar", images.PAUSE)
         for node in self._nodes.values():
             node.prepare(self._place.authority.certificate)

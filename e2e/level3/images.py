@@ -128,7 +128,9 @@ def full_name(name: str) -> str:
 def _read(tar: tarfile.TarFile, name: str) -> Any:
     member = tar.extractfile(name)
     if member is None:
-        message = f"{tar.name} has no {name}: not an image archive. Save one with docker save or BuildKit's type=docker"
+        message = (
+            f"{tar.name!s} has no {name}: not an image archive. Save one with docker save or BuildKit's type=docker"
+        )
         raise TestbedError(message)
     return json.load(member)
 

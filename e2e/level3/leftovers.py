@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 PIDS = "pids"
@@ -55,7 +56,7 @@ def sweep(folder: Path) -> None:
     if (folder / CGROUP).exists():
         name = (folder / CGROUP).read_text()
         for hierarchy in hierarchies():
-            _wait(lambda root=hierarchy / name: _removed(root), f"control group {hierarchy / name} is in use")
+            _wait(partial(_removed, hierarchy / name), f"control group {hierarchy / name} is in use")
         (folder / CGROUP).unlink()
 
 

@@ -35,6 +35,7 @@ while :; do sleep 3600 & wait $!; done
 """
 """Its id is read before /proc is the node's own; `wait` takes in the children of processes that have ended."""
 
+_SOCKET = "/run/containerd/containerd.sock"
 _STORAGE = "7Ti"
 _CNI_PLUGINS = ("/usr/lib/cni", "/opt/cni/bin")
 
@@ -82,8 +83,8 @@ class Node:
 
     @property
     def socket(self) -> Path:
-        """Where its containerd listens."""
-        return self.folder / "containerd.sock"
+        """Where its containerd listens, as it is reached from outside the node; a path short enough for any folder."""
+        return Path(f"/proc/{self.init.read_text().strip()}/root{_SOCKET}")
 
     @property
     def kubeconfig(self) -> Path:
@@ -151,7 +152,7 @@ root = "/var/lib/containerd"
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.internal.v1.opt"]
 [grpc]
-address = "{self.socket}"
+address = "{_SOCKET}"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE}"
 disable_apparmor = true
@@ -193,7 +194,7 @@ conf_dir = "{self.folder / "cni"}"
                 "x509": {"clientCAFile": str(authority)},
             },
             "authorization": {"mode": "Webhook"},
-            "containerRuntimeEndpoint": f"unix://{self.socket}",
+            "containerRuntimeEndpoint": f"unix://{_SOCKET}",
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{self.cgroup}",
             "failCgroupV1": False,

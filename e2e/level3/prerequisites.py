@@ -22,8 +22,8 @@ _PACKAGES = {
 }
 """The Debian and Ubuntu packages of the commands."""
 _PROGRAMS = ("kubelet", "kube_proxy", "coredns", "helm", "kube_controller_manager", "kube_scheduler")
-_LONGEST_FOLDER = 60
-"""Sockets lie in it, and their paths may have 107 characters."""
+_LONGEST_FOLDER = 90
+"""etcd's socket lies in it, and its path may have 107 characters."""
 _HIDDEN = ("/run", "/var/run", "/var/lib", "/var/log")
 """Places of which each node has its own."""
 
@@ -54,7 +54,7 @@ def check_folder(folder: Path) -> None:
     """Refuse a folder that a node's programs could not use."""
     if len(str(folder)) > _LONGEST_FOLDER:
         message = (
-            f"{folder} has {len(str(folder))} characters; sockets in it allow {_LONGEST_FOLDER}. Take a shorter one"
+            f"{folder} has {len(str(folder))} characters; a socket in it allows {_LONGEST_FOLDER}. Take a shorter one"
         )
         raise UnfitMachineError(message)
     if any(folder.is_relative_to(place) for place in _HIDDEN):
