@@ -126,11 +126,12 @@ def full_name(name: str) -> str:
 
 
 def _read(tar: tarfile.TarFile, name: str) -> Any:
-    member = tar.extractfile(name)
+    try:
+        member = tar.extractfile(name)
+    except KeyError:
+        member = None
     if member is None:
-        message = (
-            f"{tar.name!s} has no {name}: not an image archive. Save one with docker save or BuildKit's type=docker"
-        )
+        message = f"{tar.name!s} is not an image archive: no {name}. Save one by docker save or BuildKit's type=docker"
         raise TestbedError(message)
     return json.load(member)
 
