@@ -10,14 +10,25 @@ import json
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import urlsplit
 
 from testbed.errors import DownloadError, UnreachableError
-from testbed.releases import ETCD, KUBERNETES, KWOK, Program, go_platform
+from testbed.releases import (
+    BUILDKIT,
+    COREDNS,
+    ETCD,
+    HELM,
+    KUBERNETES,
+    KWOK,
+    PROMETHEUS,
+    Program,
+    Release,
+    go_platform,
+)
 
 ANSWER_WITHIN = 5.0
 _READ = 1 << 20
@@ -44,12 +55,8 @@ def download_of(program: Program) -> Download | None:
     system, _, architecture = go_platform().partition("/")
     if system != "linux":  # the projects publish server programs for Linux only
         return None
-    version = program.release.version
-    if program.release is KUBERNETES:
-        return _kubernetes(program.name, version, architecture)
-    if program.release is ETCD:
-        return _etcd(version, architecture)
-    return _kwok(version, architecture) if program.release is KWOK else None
+    publisher = _PUBLISHERS.get(program.release)
+    return publisher(program.name, program.release.version, architecture) if publisher else None
 
 
 def _kubernetes(name: str, version: str, architecture: str) -> Download:
@@ -57,21 +64,64 @@ def _kubernetes(name: str, version: str, architecture: str) -> Download:
     return Download(url, f"{url}.sha256", lambda text: text.decode().split()[0])
 
 
-def _etcd(version: str, architecture: str) -> Download:
+def _etcd(name: str, version: str, architecture: str) -> Download:
     folder = f"https://github.com/etcd-io/etcd/releases/download/{version}"
     stem = f"etcd-{version}-linux-{architecture}"
     archive = f"{stem}.tar.gz"
-    return Download(f"{folder}/{archive}", f"{folder}/SHA256SUMS", lambda text: _listed(text, archive), f"{stem}/etcd")
-
-
-def _kwok(version: str, architecture: str) -> Download:
-    # KWOK publishes no checksum file; the digest that the site itself keeps of each asset stands in.
-    asset = f"kwok-linux-{architecture}"
     return Download(
-        f"https://github.com/kubernetes-sigs/kwok/releases/download/{version}/{asset}",
-        f"https://api.github.com/repos/kubernetes-sigs/kwok/releases/tags/{version}",
-        lambda text: _asset_digest(text, asset),
+        f"{folder}/{archive}", f"{folder}/SHA256SUMS", lambda text: _listed(text, archive), f"{stem}/{name}"
     )
+
+
+def _kwok(name: str, version: str, architecture: str) -> Download:
+    return _asset("kubernetes-sigs/kwok", version, f"{name}-linux-{architecture}", None)
+
+
+def _buildkit(name: str, version: str, architecture: str) -> Download:
+    return _asset("moby/buildkit", version, f"buildkit-{version}.linux-{architecture}.tar.gz", f"bin/{name}")
+
+
+def _asset(repository: str, version: str, asset: str, member: str | None) -> Download:
+    """Where no checksum file is published: the digest that the site itself keeps of each asset stands in."""
+    return Download(
+        f"https://github.com/{repository}/releases/download/{version}/{asset}",
+        f"https://api.github.com/repos/{repository}/releases/tags/{version}",
+        lambda text: _asset_digest(text, asset),
+        member,
+    )
+
+
+def _coredns(name: str, version: str, architecture: str) -> Download:
+    folder = f"https://github.com/coredns/coredns/releases/download/{version}"
+    url = f"{folder}/coredns_{version.removeprefix('v')}_linux_{architecture}.tgz"
+    return Download(url, f"{url}.sha256", lambda text: text.decode().split()[0], name)
+
+
+def _helm(name: str, version: str, architecture: str) -> Download:
+    url = f"https://get.helm.sh/helm-{version}-linux-{architecture}.tar.gz"
+    return Download(url, f"{url}.sha256sum", lambda text: text.decode().split()[0], f"linux-{architecture}/{name}")
+
+
+def _prometheus(name: str, version: str, architecture: str) -> Download:
+    # Its Go module v0.312.0 is its release 3.12.0.
+    _, minor, patch = version.split(".")
+    released = f"{int(minor) // 100}.{int(minor) % 100}.{patch}"
+    folder = f"https://github.com/prometheus/prometheus/releases/download/v{released}"
+    stem = f"prometheus-{released}.linux-{architecture}"
+    archive = f"{stem}.tar.gz"
+    sums = f"{folder}/sha256sums.txt"
+    return Download(f"{folder}/{archive}", sums, lambda text: _listed(text, archive), f"{stem}/{name}")
+
+
+_PUBLISHERS: Mapping[Release, Callable[[str, str, str], Download]] = {
+    KUBERNETES: _kubernetes,
+    ETCD: _etcd,
+    KWOK: _kwok,
+    COREDNS: _coredns,
+    HELM: _helm,
+    BUILDKIT: _buildkit,
+    PROMETHEUS: _prometheus,
+}
 
 
 def _listed(text: bytes, name: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 from testbed import downloads
 from testbed.downloads import Download, download_of, fetch
 from testbed.errors import DownloadError, UnreachableError
-from testbed.releases import PROGRAMS
+from testbed.releases import CLUSTER, PROGRAMS, Release
 
 PROGRAM = b"#!/bin/sh\n"
 
@@ -110,10 +110,20 @@ def test_the_digest_of_an_asset_is_found() -> None:
 
 def test_every_program_is_published_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "go_platform", lambda: "linux/amd64")
-    urls = [download.url for program in PROGRAMS if (download := download_of(program))]
-    assert len(urls) == len(PROGRAMS)
+    urls = [download.url for program in PROGRAMS + CLUSTER if (download := download_of(program))]
+    assert len(urls) == len(PROGRAMS + CLUSTER)
     assert all(url.startswith("https://") for url in urls)
     assert urls[0] == "https://dl.k8s.io/release/v1.36.3/bin/linux/amd64/kube-apiserver"
+
+
+def test_prometheus_is_published_under_a_number_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "go_platform", lambda: "linux/arm64")
+    monkeypatch.setattr(Release, "version", "v0.312.1")
+    promtool = next(program for program in CLUSTER if program.name == "promtool")
+    found = download_of(promtool)
+    assert found is not None
+    assert found.url.endswith("/v3.12.1/prometheus-3.12.1.linux-arm64.tar.gz")
+    assert found.member == "prometheus-3.12.1.linux-arm64/promtool"
 
 
 def test_nothing_is_published_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
