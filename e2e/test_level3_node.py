@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -275,18 +276,11 @@ def test_a_node_loses_its_power_and_the_cluster_its_end(tmp_path: Path) -> None:
     with Cluster.start(tmp_path / "c", (NodeSpec("one"), NodeSpec("two"))) as cluster:
         assert cluster.nodes == ("one", "two")
         cluster.power_off("two")
-        assert not _traces(cluster, "two")
-        assert _traces(cluster, "one")
+        assert not _left(cluster.folder / "nodes" / "two", f"{cluster.cgroup}/nobody")
+        assert _left(cluster.folder / "nodes" / "one", f"{cluster.cgroup}/nobody")
         assert cluster.kubectl("get", "nodes", "-o", "name").split() == ["node/one", "node/two"]
-    assert not _traces(cluster)
-    assert not [path for each in leftovers.hierarchies() for path in each.glob(f"{cluster.cgroup}*")]
+    assert not _left(cluster.folder, cluster.cgroup)
     assert {path.suffix for path in (tmp_path / "c").iterdir()} == {".log"}
-
-
-def _traces(cluster: Cluster, node: str = "") -> list[str]:
-    """Processes that name the cluster's folder, or that of one node."""
-    folder = os.fsencode(cluster.folder / "nodes" / node if node else cluster.folder)
-    return [str(path) for path in Path("/proc").glob("[0-9]*/cmdline") if folder in _content(path)]
 
 
 def _content(path: Path) -> bytes:
@@ -306,17 +300,45 @@ with Cluster.start(Path(sys.argv[1]), (NodeSpec("one"),)) as cluster:
 """
 
 
+def _started(folder: Path) -> "subprocess.Popen[str]":
+    """A process of its own that runs a cluster of one node, and says so."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", _KILLED, str(folder)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _left(folder: Path, cgroup: str) -> list[str]:
+    """Control groups, and processes but for the guard's."""
+    groups = [str(each / cgroup) for each in leftovers.hierarchies() if (each / cgroup).exists()]
+    return groups + [
+        str(path) for path in Path("/proc").glob("[0-9]*/cmdline") if os.fsencode(folder) in _content(path)
+    ]
+
+
 def test_nothing_is_left_when_the_process_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "c"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(folder)], stdout=subprocess.PIPE, env=environment
-    ) as process:
+    with _started(folder) as process:
         assert process.stdout is not None
-        cgroup = process.stdout.readline().decode().strip()
+        cgroup = process.stdout.readline().strip()
         assert cgroup
         process.kill()
     deadline = time.monotonic() + 30
-    while folder.exists() or any((each / cgroup).exists() for each in leftovers.hierarchies()):
-        assert time.monotonic() < deadline, list(folder.rglob("*"))[:9]
+    while folder.exists() or _left(folder, cgroup):
+        assert time.monotonic() < deadline, _left(folder, cgroup)
         time.sleep(0.1)
+
+
+def test_the_next_start_ends_what_even_the_guard_could_not(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    with _started(folder) as process:
+        assert process.stdout is not None
+        cgroup = process.stdout.readline().strip()
+        guard = b"testbed-guard\0" + os.fsencode(folder)
+        guards = [path for path in Path("/proc").glob("[0-9]*/cmdline") if guard in _content(path)]
+        os.kill(int(guards[0].parent.name), signal.SIGKILL)
+        process.kill()
+    assert _left(folder, cgroup)
+    with Cluster.start(folder, (NodeSpec("one"),)) as cluster:
+        assert cluster.cgroup != cgroup
+        assert not any((each / cgroup).exists() for each in leftovers.hierarchies())
+    assert not _left(folder, cgroup)

@@ -18,7 +18,8 @@ from testbed.gpu_nodes import GPUS
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for asked in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs would ignore the first
+        signal.signal(asked, signal.default_int_handler)
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="penstock-level3-"))
     try:

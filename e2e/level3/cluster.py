@@ -62,6 +62,7 @@ class Cluster:
         The folder is made; what an earlier cluster left in it, or of it, is removed. UnfitMachineError tells what this
         machine lacks, StartError why the cluster did not come up.
         """
+        prerequisites.check_nodes(nodes)
         programs = prerequisites.check()
         folder = folder.resolve()
         prerequisites.check_folder(folder)
@@ -229,6 +230,7 @@ class Cluster:
     def _boot(self) -> None:
         self._prepare()
         holder = self._group.start("network", Network.holder(self.folder, len(self._nodes)))
+        leftovers.record(self.folder, "network", holder.process.pid)
         self._network = Network(holder.process.pid)
         self.until(lambda: Network.made(self.folder), "the network")
         self._run("etcd", etcd(self._place.programs, self._place.site))
@@ -258,7 +260,7 @@ class Cluster:
     def _start_containerds(self) -> None:
         for node in self._nodes.values():
             self.until(node.init.exists, f"node {node.name}")
-            leftovers.record(self.folder, node.name, int(node.init.read_text()))
+            leftovers.record(self.folder, f"init-{node.name}", int(node.init.read_text()))
             self._group.start(f"containerd-{node.name}", node.containerd())
         for node in self._nodes.values():
             self.until(node.socket.is_socket, f"containerd of {node.name}")
@@ -295,11 +297,13 @@ class Cluster:
         return ready and not barred and pretended.items() <= allocatable.items()
 
     def _run(self, name: str, argv: Sequence[str]) -> None:
-        self._group.start(name, self._network.inside(argv))
+        daemon = self._group.start(name, self._network.inside(argv))
+        leftovers.record(self.folder, name, daemon.process.pid)
 
     def _relay(self, name: str, listener: socket.socket, host: str, port: int) -> None:
         relay = [sys.executable, str(_HERE / "relay.py"), str(listener.fileno()), host, str(port)]
-        self._group.start(name, self._network.inside(relay), pass_fds=(listener.fileno(),))
+        daemon = self._group.start(name, self._network.inside(relay), pass_fds=(listener.fileno(),))
+        leftovers.record(self.folder, name, daemon.process.pid)
 
     def _api(self) -> Connection:
         if self._connection is None:

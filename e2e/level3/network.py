@@ -55,7 +55,8 @@ class Network:
         """Make the network and hold it."""
         addresses = [Network.HOST, *(Network.node_address(number + 1) for number in range(nodes))]
         words = ("network", str(folder), " ".join(addresses), Network.DNS_SERVICE, Network.DOMAIN)
-        return ["unshare", "--net", "--mount", "/bin/sh", "-c", _SETUP, *words]
+        # What the machine unmounts meanwhile is not to be held.
+        return ["unshare", "--net", "--mount", "--propagation=slave", "/bin/sh", "-c", _SETUP, *words]
 
     @staticmethod
     def made(folder: Path) -> bool:

@@ -98,7 +98,7 @@ class Node:
 
     def prepare(self, authority: Path) -> None:
         """Write the files that its programs read."""
-        for name in ("lib", "log", "cni"):
+        for name in ("lib", "log", "cni", "tmp"):
             (self.folder / name).mkdir(parents=True)
         machine.write(self.folder / "machine", cpus=self.spec.cpus, memory=self.spec.memory)
         (self.folder / "resolv.conf").touch()  # pods ask the cluster's name server and nobody behind it
@@ -108,7 +108,7 @@ class Node:
 
     def first_process(self) -> list[str]:
         """Make its namespaces; they end with this process, and it with the one that started it."""
-        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL"]
+        namespaces = ["unshare", "--mount", "--propagation=slave", "--pid", "--fork", "--kill-child=KILL"]
         return [*namespaces, "/bin/sh", "-c", _FIRST_PROCESS, "node", str(self.folder)]
 
     def containerd(self) -> list[str]:
@@ -141,7 +141,7 @@ class Node:
         """Enter the namespaces; what is entered for ends with the process that entered, which is the one we see."""
         return [
             *("nsenter", f"--target={self.init.read_text().strip()}", "--mount", "--pid", "--net"),
-            *("setpriv", "--pdeathsig", "KILL"),
+            *("setpriv", "--pdeathsig", "KILL", "env", f"TMPDIR={self.folder / 'tmp'}"),
         ]
 
     def _containerd(self) -> str:

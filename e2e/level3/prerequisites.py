@@ -1,13 +1,16 @@
 """What this machine must have for a cluster of real nodes, and what to do where it does not."""
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from level3 import leftovers
+from level3.nodes import NodeSpec
 from testbed.binaries import Binaries, find
 from testbed.errors import BinariesMissingError, TestbedError
+from testbed.gpu_nodes import GPUS
 
 _PACKAGES = {
     "containerd": "containerd",
@@ -26,6 +29,13 @@ _LONGEST_FOLDER = 90
 """etcd's socket lies in it, and its path may have 107 characters."""
 _HIDDEN = ("/run", "/var/run", "/var/lib", "/var/log")
 """Places of which each node has its own."""
+
+
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+
+
+class NodesError(TestbedError):
+    """The nodes that were asked for cannot be."""
 
 
 class UnfitMachineError(TestbedError):
@@ -60,6 +70,19 @@ def check_folder(folder: Path) -> None:
     if any(folder.is_relative_to(place) for place in _HIDDEN):
         message = f"{folder}: each node has a {', '.join(_HIDDEN)} of its own. Take a folder elsewhere, as below /tmp"
         raise UnfitMachineError(message)
+
+
+def check_nodes(specs: Sequence[NodeSpec]) -> None:
+    """Refuse what could be no cluster's nodes."""
+    names = [spec.name for spec in specs]
+    wrong = {
+        "none": not names,
+        f"{', '.join(names)}: names must differ": len(set(names)) < len(names),
+        **{f"{name}: no name of a node, such as gpu-a": not _NODE_NAME.fullmatch(name) for name in names},
+        **{f"{spec.gpus}: kinds are {', '.join(GPUS)}": spec.gpus[0] not in GPUS for spec in specs if spec.gpus},
+    }
+    if complaints := [complaint for complaint, is_so in wrong.items() if is_so]:
+        raise NodesError("nodes: " + "; ".join(complaints))
 
 
 def _rights() -> Iterator[str]:

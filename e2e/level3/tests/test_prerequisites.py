@@ -8,7 +8,8 @@ import pytest
 
 from level3 import prerequisites
 from level3.cluster import Cluster
-from level3.prerequisites import UnfitMachineError
+from level3.nodes import NodeSpec
+from level3.prerequisites import NodesError, UnfitMachineError
 from testbed.errors import TestbedError
 
 
@@ -40,3 +41,17 @@ def test_a_folder_with_somebodys_files_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(TestbedError, match="no cluster's"):
         Cluster.start(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "want"),
+    [
+        pytest.param((), "none", id="no node"),
+        pytest.param((NodeSpec("a"), NodeSpec("a")), "must differ", id="the same name twice"),
+        pytest.param((NodeSpec("../a"),), "no name of a node", id="a path"),
+        pytest.param((NodeSpec("a", gpus=("h1000", 8)),), "h1000.*kinds are l4", id="an unknown kind"),
+    ],
+)
+def test_impossible_nodes_are_refused(tmp_path: Path, nodes: tuple[NodeSpec, ...], want: str) -> None:
+    with pytest.raises(NodesError, match=want):
+        Cluster.start(tmp_path / "c", nodes)
