@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from penstock.simulation.command_line import parse
-from penstock.simulation.engine import EXIT_CRASHED, EXIT_KILLED, EXIT_TERMINATED, EngineSeat, SimulatedEngine
+from penstock.simulation.engine import EXIT_CRASHED, EXIT_KILLED, EXIT_TERMINATED, EngineSeat, SimulatedEngine, main
 from penstock.simulation.network import can_bind
 from penstock.simulation.serving import Timing
 from penstock.workqueue.clock import SystemClock
@@ -297,3 +297,18 @@ def test_as_a_process_it_refuses_what_its_release_does_not_have() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 2
     assert "unrecognized arguments: --swap-space" in done.stderr
+
+
+def test_as_a_command_it_takes_the_pods_name_and_its_load_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[EngineSeat, Timing]] = []
+
+    async def run(_: object, seat: EngineSeat, timing: Timing) -> int:
+        started.append((seat, timing))
+        return 0
+
+    monkeypatch.setattr("penstock.simulation.engine._run", run)
+    monkeypatch.setenv("PENSTOCK_SIMULATED_LOAD_SECONDS", "2.5")
+    with pytest.raises(SystemExit) as ended:
+        main(["--listen", "0.0.0.0", "--name", "chat-0", "--", *VLLM])
+    assert ended.value.code == 0
+    assert started == [(EngineSeat(host="0.0.0.0", name="chat-0"), Timing(load=2.5))]

@@ -161,10 +161,11 @@ class SimulatedEngine:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--listen", default="127.0.0.1", show_default=True, help="The pod's address.")
-@click.option("--load-seconds", default=1.0, show_default=True)
+@click.option("--name", default="simulated", show_default=True, help="The pod's name, by which answers are told apart.")
+@click.option("--load-seconds", default=1.0, show_default=True, envvar="PENSTOCK_SIMULATED_LOAD_SECONDS")
 @click.option("--release", default="", help="The engine's version; left out: the catalogue's default.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def main(*, listen: str, load_seconds: float, release: str, command: tuple[str, ...]) -> None:
+def main(*, listen: str, name: str, load_seconds: float, release: str, command: tuple[str, ...]) -> None:
     """Run one simulated engine: `python -m penstock.simulation.engine -- vllm serve MODEL --port 8000`."""
     try:
         engine, _ = engine_of(command)
@@ -172,14 +173,14 @@ def main(*, listen: str, load_seconds: float, release: str, command: tuple[str, 
     except UsageError as problem:
         click.echo(f"error: {problem}", err=True)
         sys.exit(EXIT_USAGE)
-    sys.exit(asyncio.run(_run(settings, listen, Timing(load=load_seconds))))
+    sys.exit(asyncio.run(_run(settings, EngineSeat(host=listen, name=name), Timing(load=load_seconds))))
 
 
-async def _run(settings: EngineSettings, host: str, timing: Timing) -> int:
-    engine = SimulatedEngine(settings, seat=EngineSeat(host=host), timing=timing, clock=SystemClock())
+async def _run(settings: EngineSettings, seat: EngineSeat, timing: Timing) -> int:
+    engine = SimulatedEngine(settings, seat=seat, timing=timing, clock=SystemClock())
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, engine.terminate)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, engine.terminate)
     return await engine.run()
 
 

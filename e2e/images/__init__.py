@@ -1,0 +1,1 @@
+"""Tests of the images: what is in them, and that they run as pods run them."""

@@ -1,0 +1,1 @@
+"""SGLang's name, for the simulated engine."""
