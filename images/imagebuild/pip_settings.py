@@ -30,8 +30,8 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 def secret_files(folder: Path) -> dict[str, Path]:
     """Write them into `folder`, readable for this user only; by the names that the Dockerfiles know."""
-    settings = _settings(_listed())
-    bundle = _bundle(_listed(), os.environ)
+    listed = _listed()
+    settings, bundle = _settings(listed), _bundle(listed, os.environ)
     files = {PIP_SECRET: folder / "pip.conf"}
     files[PIP_SECRET].touch(mode=0o600)
     files[PIP_SECRET].write_text(pip_configuration(settings, with_bundle=bundle is not None))
