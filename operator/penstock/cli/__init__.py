@@ -13,6 +13,7 @@ _COMMANDS = {
     "demo": ("penstock.cli.demo", "demo"),
     "operator": ("penstock.cli.operator", "operator"),
     "plan": ("penstock.cli.plan", "plan"),
+    "rbac": ("penstock.cli.rbac", "rbac"),
     "reference": ("penstock.cli.reference", "reference"),
     "server": ("penstock.cli.server", "server"),
     "validate": ("penstock.cli.validate", "validate"),
