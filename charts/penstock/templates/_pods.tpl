@@ -1,0 +1,63 @@
+{{/* What Pod Security restricted asks of a pod: one user without rights. */}}
+{{- define "penstock.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* And of a container: no rights to gain, nothing to write to but the volumes. */}}
+{{- define "penstock.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: [ALL]
+readOnlyRootFilesystem: true
+{{- end -}}
+
+{{/* A home and a name, which Python asks for where the image lists no user. */}}
+{{- define "penstock.userEnvironment" -}}
+- name: HOME
+  value: /tmp
+- name: LOGNAME
+  value: penstock
+- name: USER
+  value: penstock
+{{- end -}}
+
+{{/* Where pods may run. Argument: dict root, component, values. Of a roll-out only the new pods count for the spread. */}}
+{{- define "penstock.scheduling" -}}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: {{ $.root.Values.topologySpread }}
+    matchLabelKeys: [pod-template-hash]
+    labelSelector:
+      matchLabels:
+        {{- include "penstock.selector" $ | nindent 8 }}
+{{- end }}
+{{- end -}}
+
+{{/* Secrets to pull with. */}}
+{{- define "penstock.pullSecrets" -}}
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
