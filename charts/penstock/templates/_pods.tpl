@@ -27,8 +27,12 @@ readOnlyRootFilesystem: true
   value: penstock
 {{- end -}}
 
-{{/* Where pods may run. Argument: dict root, component, values. Of a roll-out only the new pods count for the spread. */}}
+{{/* Which Secrets pull, and where pods may run. Argument: dict root, component, values. Of a roll-out only the new pods count for the spread. */}}
 {{- define "penstock.scheduling" -}}
+{{- with .root.Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- include "penstock.pullSecrets" . | trim | nindent 2 }}
+{{- end }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
@@ -52,12 +56,9 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* Secrets to pull with. */}}
+{{/* Secrets to pull with, as references. */}}
 {{- define "penstock.pullSecrets" -}}
-{{- with .Values.images.pullSecrets }}
-imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
-{{- end }}
+- name: {{ . }}
 {{- end }}
 {{- end -}}

@@ -1,5 +1,5 @@
 {{/* One rule: these ports, to these networks or anywhere. Argument: a value with ports and cidrs. */}}
-{{- define "penstock.egress" }}
+{{- define "penstock.egress" -}}
 - ports:
     {{- range .ports }}
     - port: {{ . }}
@@ -12,27 +12,27 @@
         cidr: {{ . }}
     {{- end }}
   {{- end }}
-{{- end }}
+{{- end -}}
 
 {{/* Names are asked for on port 53: of the cluster's DNS, or of a cache on the node, which no selector finds. */}}
-{{- define "penstock.egressDNS" }}
+{{- define "penstock.egressDNS" -}}
 - ports:
     - port: 53
       protocol: UDP
     - port: 53
       protocol: TCP
-{{- end }}
+{{- end -}}
 
 {{/* Pods of a component of this release. Argument: dict root, component. */}}
-{{- define "penstock.peer" }}
+{{- define "penstock.peer" -}}
 - podSelector:
     matchLabels:
       {{- include "penstock.selector" . | nindent 6 }}
-{{- end }}
+{{- end -}}
 
 {{/* Prometheus' namespace, by its label. */}}
-{{- define "penstock.monitoringPeer" }}
+{{- define "penstock.monitoringPeer" -}}
 - namespaceSelector:
     matchLabels:
       penstock.dev/monitoring: "true"
-{{- end }}
+{{- end -}}

@@ -16,7 +16,10 @@ spec:
   activeDeadlineSeconds: 300
   automountServiceAccountToken: false
   enableServiceLinks: false
-  {{- include "penstock.pullSecrets" .root | nindent 2 }}
+  {{- with .root.Values.images.pullSecrets }}
+  imagePullSecrets:
+    {{- include "penstock.pullSecrets" . | trim | nindent 4 }}
+  {{- end }}
   securityContext:
     {{- include "penstock.podSecurity" . | nindent 4 }}
   containers:
