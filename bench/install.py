@@ -19,7 +19,7 @@ from installed.images import OLDER
 from installed.platform import NODES, Platform, running
 from installed.rights import unused_rules
 from installed.upheavals import Upheaval, drained, leader_change, resident_mib, under_load, upgraded
-from level3.requirements import missing
+from level3.prerequisites import missing
 
 __all__ = ["Sizes", "main", "measure"]
 
@@ -72,7 +72,7 @@ def _measure(platform: Platform, sizes: Sizes) -> None:
 def _install(platform: Platform) -> None:
     """From the first of the README's lines to an answer; images are on the nodes, nothing else is."""
     progress("installing")
-    platform.values.update({"image.tag": OLDER, "gatewayImage.tag": OLDER})
+    platform.values.update({"images.penstock.tag": OLDER, "images.gateway.tag": OLDER})
     began = time.monotonic()
     platform.install()
     platform.serve()
@@ -83,7 +83,7 @@ def _install(platform: Platform) -> None:
 
 def _upgrade(platform: Platform, sizes: Sizes) -> None:
     progress("upgrading under load")
-    tags = {"image.tag": "", "gatewayImage.tag": ""}
+    tags = {"images.penstock.tag": "", "images.gateway.tag": ""}
     seen = upgraded(platform, tags, per_second=sizes.per_second)
     _failed("upgrade_failed_requests", seen)
     figure("upgrade_engine_pods_rolled", len(seen.rolled), "pods")

@@ -6,7 +6,7 @@ import pytest
 
 from installed.images import OLDER
 from installed.platform import Platform, running
-from level3.requirements import missing
+from level3.prerequisites import missing
 
 
 @pytest.fixture(scope="session")
@@ -15,5 +15,5 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     if reasons := missing():
         pytest.skip(f"no whole node can be run here: {'; '.join(reasons)}")
     with running(tmp_path_factory.mktemp("cluster")) as made:
-        made.values.update({"image.tag": OLDER, "gatewayImage.tag": OLDER})
+        made.values.update({"images.penstock.tag": OLDER, "images.gateway.tag": OLDER})
         yield made

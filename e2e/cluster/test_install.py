@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from installed.manifests import GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE, platform as resources
+from installed.manifests import GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE
+from installed.manifests import platform as resources
 from installed.platform import CHART, NODES, Platform
 from installed.rights import refused_requests, secrets_read, unused_rules, writes
 from installed.upheavals import Upheaval, drained, leader_change, resident_mib, under_load, upgraded
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "manifests" / "samples"
-NEW = {"image.tag": "", "gatewayImage.tag": ""}
+NEW = {"images.penstock.tag": "", "images.gateway.tag": ""}
 REPLICAS = 2
 ENGINES = 2 * REPLICAS
 LEADER_SECONDS = 20.0
@@ -181,5 +182,3 @@ def test_every_request_was_allowed_and_every_right_was_used(platform: Platform) 
     assert refused_requests(platform.cluster) == []
     assert secrets_read(platform.cluster) <= {GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE}
     assert unused_rules(platform.cluster) == []
-
-

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from level3.cluster import Cluster
 from penstock import __version__
@@ -37,10 +37,10 @@ class Images:
         """By `images/build.py`, which is quick where nothing has changed."""
         command = [sys.executable, str(_BUILD), *_REPOSITORIES, "--output", str(folder / "images"), "-o", "json"]
         said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        built = {each["name"]: each for each in json.loads(said)["images"]}
+        built: dict[str, dict[str, Any]] = json.loads(said)
         return cls(
             {name: Path(each["tar"]) for name, each in built.items()},
-            {name: float(each["compressed_mib"]) for name, each in built.items()},
+            {name: float(each["mib"]) for name, each in built.items()},
         )
 
     def put_on(self, cluster: Cluster) -> None:
@@ -49,8 +49,3 @@ class Images:
             repository = _REPOSITORIES[name]
             engines = _ENGINES if name == "engine" else ()
             cluster.import_image(tar, names=(f"{repository}:{__version__}", f"{repository}:{OLDER}", *engines))
-
-    @staticmethod
-    def values() -> dict[str, str]:
-        """What the chart has to be told: nothing, its defaults name these very images."""
-        return {}

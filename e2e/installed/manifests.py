@@ -70,7 +70,11 @@ def _model(replicas: int) -> Object:
 
 def _route(*deployments: str) -> Object:
     backends = [{"deploymentRef": {"name": each}} for each in deployments]
-    return {"gatewayRef": _gateway_reference(), "modelNames": ["chat"], "rules": [{"name": "all", "backends": backends}]}
+    return {
+        "gatewayRef": _gateway_reference(),
+        "modelNames": ["chat"],
+        "rules": [{"name": "all", "backends": backends}],
+    }
 
 
 def _consumer() -> Object:

@@ -3,23 +3,29 @@
 import json
 import os
 import secrets
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from installed.images import Images
 from installed.load import Tally, read
-from installed.manifests import GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE, namespaces, platform
+from installed.manifests import (
+    CONSUMER_KEY,
+    GATEWAY_NAMESPACE,
+    MODELS_NAMESPACE,
+    SYSTEM_NAMESPACE,
+    namespaces,
+    platform,
+)
 from level3.cluster import Cluster, NodeSpec
 from testbed.errors import CommandError
+from testbed.processes import Daemon
 
-__all__ = ["CHART", "CRDS_CHART", "NODES", "Load", "NotInTime", "Platform", "running"]
+__all__ = ["CHART", "CRDS_CHART", "MANAGER", "NODES", "Load", "NotInTime", "Platform", "listed", "running"]
 
 Object = dict[str, Any]
 
@@ -32,11 +38,14 @@ NODES = (
     NodeSpec("cpu-a"),
 )
 
+MANAGER = "platform-team"
+"""The field manager of the platform's own resources."""
+
 _PATIENCE_SECONDS = 120.0
 _LOOK_SECONDS = 0.25
 _KEY_BYTES = 24
 _FAREWELL_SECONDS = 60.0
-_POLICY = Path(__file__).with_name("small-engines.yaml")
+_ENV = "/usr/bin/env"
 
 
 class NotInTime(AssertionError):
@@ -47,7 +56,7 @@ class NotInTime(AssertionError):
 class Load:
     """A load process; `tally` is what it has counted so far."""
 
-    process: "subprocess.Popen[bytes]"
+    daemon: Daemon
     report: Path
 
     @property
@@ -57,14 +66,17 @@ class Load:
 
     def end(self) -> Tally:
         """Ask it to end, and take its last word: every request that was sent is answered, failed or broken by then."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.process.wait(_FAREWELL_SECONDS)
+        self.stop()
         tally = self.tally
         if not tally.over:
-            message = f"the load ended with {self.process.returncode}, in the middle: {tally}"
+            message = f"the load ended in the middle: {tally}\n{self.daemon.tail()}"
             raise NotInTime(message)
         return tally
+
+    def stop(self) -> None:
+        """For good, once or several times."""
+        if self.daemon.alive:
+            self.daemon.stop(_FAREWELL_SECONDS)
 
 
 @dataclass(slots=True)
@@ -75,12 +87,13 @@ class Platform:
     folder: Path
     images: Images
     key: str = field(default_factory=lambda: secrets.token_urlsafe(_KEY_BYTES), repr=False)
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=lambda: dict(_VALUES))
 
     def apply(self, *manifests: Object) -> None:
         """Server-side, as a GitOps tool does."""
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
-        self.cluster.kubectl("apply", "--server-side", "--field-manager=platform-team", "-f", "-", stdin=text)
+        self.cluster.kubectl(
+            "apply", "--server-side", f"--field-manager={MANAGER}", "-f", "-", stdin=listed(*manifests)
+        )
 
     def get(self, kind: str, name: str, namespace: str = MODELS_NAMESPACE) -> Object:
         """One object, or an empty one."""
@@ -151,29 +164,22 @@ class Platform:
         """Whether a client with its key gets an answer from the model `chat`, now."""
         if not self.get("service", "main-gateway", GATEWAY_NAMESPACE):
             return False
-        asked = self.cluster.in_network(
-            [sys.executable, "-m", "installed.ask", self.entry, "chat", "--key-file", str(self._key_file())],
-            env=_environment(),
-            check=False,
-            capture_output=True,
-        )
-        return asked.returncode == 0
+        command = _python("installed.ask", self.entry, "chat", "--key-file", str(self._key_file()))
+        return self.cluster.in_network(command, check=False).returncode == 0
 
     @contextmanager
     def load(self, *, per_second: float = 20.0) -> Iterator[Load]:
         """A steady load on `chat` as long as the block runs."""
-        report = self.folder / f"load-{time.monotonic_ns()}.json"
-        command = [sys.executable, "-m", "installed.load", self.entry, "chat", "--report", str(report)]
-        words = ["--key-file", str(self._key_file()), "--per-second", str(per_second)]
-        process = self.cluster.start_in_network([*command, *words], env=_environment())
-        load = Load(process, report)
+        name = f"load-{time.monotonic_ns()}"
+        report = self.folder / f"{name}.json"
+        words = ("--key-file", str(self._key_file()), "--per-second", str(per_second), "--report", str(report))
+        load = Load(self.cluster.start_in_network(name, _python("installed.load", self.entry, "chat", *words)), report)
         try:
             self.until(lambda: load.tally.answered > 0, "the load is answered", seconds=30)
             yield load
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(_FAREWELL_SECONDS)
+            load.stop()
+            self.cluster.forget(name)
 
     def engines(self) -> Mapping[str, str]:
         """Uid by name of every engine's pod that is not being deleted."""
@@ -204,12 +210,26 @@ class Platform:
         return path
 
 
+_VALUES = {
+    "secretNamespaces": f"{{{GATEWAY_NAMESPACE},{MODELS_NAMESPACE}}}",
+    "test.gateway.name": "main",
+    "test.gateway.namespace": GATEWAY_NAMESPACE,
+    "test.gateway.model": "chat",
+    "test.gateway.keySecret.name": CONSUMER_KEY[0],
+    "test.gateway.keySecret.namespace": MODELS_NAMESPACE,
+}
 _HERE = (f"--namespace={SYSTEM_NAMESPACE}",)
 
 
-def _environment() -> dict[str, str]:
-    """This checkout's packages, for processes that run in the cluster's network."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(_ROOT / each) for each in ("operator", "e2e"))}
+def listed(*manifests: Object) -> str:
+    """As kubectl reads them."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+
+
+def _python(module: str, *words: str) -> list[str]:
+    """A module of this checkout, for the cluster's network."""
+    packages = os.pathsep.join(str(_ROOT / each) for each in ("operator", "e2e"))
+    return [_ENV, f"PYTHONPATH={packages}", sys.executable, "-m", module, *words]
 
 
 @contextmanager
@@ -218,7 +238,6 @@ def running(folder: Path, *, nodes: Sequence[NodeSpec] = NODES) -> Iterator[Plat
     images = Images.built(folder)
     with Cluster.start(folder / "cluster", nodes=nodes) as cluster:
         images.put_on(cluster)
-        made = Platform(cluster, folder, images, values=images.values())
-        cluster.kubectl("apply", "-f", str(_POLICY))
+        made = Platform(cluster, folder, images)
         made.apply(*namespaces())
         yield made

@@ -60,7 +60,7 @@ def drained(platform: Platform, node: str, *, per_second: float = 20.0) -> Uphea
             time.sleep(_SETTLE_SECONDS)
         finally:
             platform.cluster.uncordon(node)
-        platform.until(lambda: platform.completes(), "it answers")
+        platform.until(platform.completes, "it answers")
     return seen
 
 
