@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.api.conditions import Condition, ConditionStatus, find_condition, merge_conditions
+from penstock.api.conditions import STALLED, Condition, ConditionStatus, find_condition, merge_conditions
 
 _START = datetime(2026, 11, 1, 12, 0, 0, 999_999, tzinfo=UTC)
 _LATER = _START + timedelta(hours=1)
@@ -72,3 +73,38 @@ def test_a_condition_survives_the_api_server() -> None:
     applied = merged.model_dump(mode="json", by_alias=True, exclude_none=True)
     assert applied["lastTransitionTime"] == "2026-11-01T12:00:00Z"
     assert Condition.model_validate(applied).model_dump(mode="json", by_alias=True, exclude_none=True) == applied
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason", "stalls"),
+    [
+        ("Accepted", ConditionStatus.FALSE, "Invalid", True),
+        ("Accepted", ConditionStatus.FALSE, "NotSupported", True),
+        ("Accepted", ConditionStatus.FALSE, "URLInvalid", True),
+        ("Ready", ConditionStatus.FALSE, "ProgressDeadlineExceeded", True),
+        ("Accepted", ConditionStatus.FALSE, "GatewayNotFound", False),
+        ("Accepted", ConditionStatus.UNKNOWN, "Invalid", False),
+        ("Accepted", ConditionStatus.TRUE, "NotSupported", False),
+        ("Available", ConditionStatus.FALSE, "Invalid", False),
+        ("Ready", ConditionStatus.FALSE, "Loading", False),
+    ],
+)
+def test_what_time_alone_does_not_mend_is_stalled(
+    kind: str, status: ConditionStatus, reason: str, *, stalls: bool
+) -> None:
+    """By it kstatus fails at once, and waits otherwise."""
+    told = Condition(type=kind, status=status, reason=reason, message="why", observed_generation=3)
+    stalled = find_condition(merge_conditions((), [told], _START), STALLED)
+    assert (stalled is not None) is stalls
+    if stalled is not None:
+        assert (stalled.status, stalled.reason, stalled.message) == (ConditionStatus.TRUE, reason, "why")
+        assert stalled.observed_generation == 3
+
+
+def test_stalled_goes_with_its_reason() -> None:
+    """A corrected spec leaves nothing of it, even where the old conditions are handed in as new ones."""
+    refused = Condition(type="Accepted", status=ConditionStatus.FALSE, reason="Invalid")
+    old = merge_conditions((), [refused], _START)
+    assert [each.type for each in merge_conditions(old, old, _LATER)] == ["Accepted", STALLED]
+    mended = refused.model_copy(update={"status": ConditionStatus.TRUE, "reason": "Accepted"})
+    assert [each.type for each in merge_conditions(old, [mended, old[1]], _LATER)] == ["Accepted"]

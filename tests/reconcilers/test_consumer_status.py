@@ -97,7 +97,7 @@ SCENES: dict[str, tuple[ConsumerSeen, dict[str, tuple[str, str]]]] = {
 def test_conditions(seen: ConsumerSeen, want: dict[str, tuple[str, str]]) -> None:
     """Each case by name; conditions that it does not name are not its point."""
     found = verdicts_of(_status(seen))
-    assert list(found) == ["Accepted", "KeyIssued", "Ready"]
+    assert [kind for kind in found if kind != "Stalled"] == ["Accepted", "KeyIssued", "Ready"]
     assert {kind: found[kind] for kind in want} == want
 
 

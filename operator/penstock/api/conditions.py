@@ -1,6 +1,6 @@
 """Conditions: what a resource says about itself, as Kubernetes' conventions ask."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -11,7 +11,14 @@ from penstock.api.integers import LargeCount
 from penstock.api.markers import map_by
 from penstock.api.meta import Model
 
-__all__ = ["Condition", "ConditionStatus", "Status", "find_condition", "merge_conditions"]
+__all__ = ["STALLED", "Condition", "ConditionStatus", "Status", "find_condition", "merge_conditions"]
+
+STALLED = "Stalled"
+_FINAL: Mapping[str, frozenset[str]] = {
+    "Accepted": frozenset({"Invalid", "NotSupported", "URLInvalid"}),
+    "Ready": frozenset({"ProgressDeadlineExceeded"}),
+}
+"""Reasons that time alone does not mend, by condition. What another resource mends, as GatewayNotFound, is none."""
 
 
 class ConditionStatus(StrEnum):
@@ -54,8 +61,18 @@ def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | No
 
 
 def merge_conditions(old: Sequence[Condition], new: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
-    """`new` in its order, each with the time at which its status last flipped."""
-    return tuple(_with_transition(condition, find_condition(old, condition.type), now) for condition in new)
+    """`new` in its order and what it comes to for tools that wait, each with when its status last flipped."""
+    told = tuple(condition for condition in new if condition.type != STALLED)
+    every = (*told, *_stalled(told))
+    return tuple(_with_transition(condition, find_condition(old, condition.type), now) for condition in every)
+
+
+def _stalled(told: Iterable[Condition]) -> Iterator[Condition]:
+    """Waiting is of no use until somebody changes something: kstatus, and so Flux and Helm, fail at once by it."""
+    for condition in told:
+        if condition.status is ConditionStatus.FALSE and condition.reason in _FINAL.get(condition.type, ()):
+            yield condition.model_copy(update={"type": STALLED, "status": ConditionStatus.TRUE})
+            return
 
 
 def _with_transition(condition: Condition, before: Condition | None, now: datetime) -> Condition:

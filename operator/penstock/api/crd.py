@@ -91,10 +91,18 @@ def _root_schema(kind: Kind) -> dict[str, Any]:
             "kind": {"type": "string", "maxLength": 64},
             "metadata": {"type": "object", "properties": {"name": name}},
             "spec": {**spec, "description": fields["spec"].description},
-            # What the operator did not say stays unsaid: a default here would differ from what it applied.
-            "status": {**_without_defaults(status), "description": fields["status"].description},
+            "status": {**_unsaid(status), "description": fields["status"].description},
         },
     }
+
+
+def _unsaid(status: dict[str, Any]) -> dict[str, Any]:
+    """What the operator did not say stays unsaid: a default here would differ from what it applied.
+
+    But for the generation, which it always says: a resource that nobody has looked at yet has an older one than its
+    own. Without it kstatus, and so Flux and Helm, take a resource without a status for one that is done.
+    """
+    return {**_without_defaults(status), "default": {"observedGeneration": 0}}
 
 
 def _without_defaults(node: Any) -> Any:

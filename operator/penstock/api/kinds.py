@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from penstock.api.budget import Budget
+from penstock.api.conditions import STALLED
 from penstock.api.consumer import Consumer
 from penstock.api.evaluation import Evaluation
 from penstock.api.inferencegateway import InferenceGateway
@@ -45,6 +46,7 @@ _ACCEPTED = ConditionType(
     "Accepted", "the spec holds and all of it is acted on; else the reason is Invalid or NotSupported"
 )
 _NOT_READY = ConditionType("Ready", "never in this release: the reason is NotSupported")
+_STALLED = ConditionType(STALLED, "waiting is of no use until somebody changes something; absent otherwise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Kind:
     plural: str
     short_name: str
     columns: tuple[Column, ...]
-    conditions: tuple[ConditionType, ...] = (_ACCEPTED, _NOT_READY)
+    conditions: tuple[ConditionType, ...] = (_ACCEPTED, _NOT_READY, _STALLED)
     namespaced: bool = True
     acted_on: bool = False
     scalable: bool = False
@@ -102,6 +104,7 @@ _INFERENCE_POOL = Kind(
         _ACCEPTED,
         ConditionType("Exclusive", "none of its nodes is selected by another pool"),
         ConditionType("Ready", "it has ready nodes with a known accelerator"),
+        _STALLED,
     ),
     columns=(
         *_verdict("Ready"),
@@ -133,6 +136,7 @@ _MODEL_DEPLOYMENT = Kind(
         ),
         ConditionType("Drained", "what is being taken away gets no requests any more; absent while nothing is"),
         ConditionType("Ready", "accepted, placed and available, and no roll-out is on its way"),
+        _STALLED,
     ),
     selectable_fields=(".spec.model", ".spec.engine"),
     name_pattern=DNS_SERVICE_LABEL,
@@ -162,6 +166,7 @@ _MODEL_PROVIDER = Kind(
         _ACCEPTED,
         ConditionType("CredentialsResolved", "its API key is there"),
         ConditionType("Ready", "Routes that it admits may use it"),
+        _STALLED,
     ),
     columns=(
         *_verdict("Ready"),
@@ -183,6 +188,7 @@ _INFERENCE_GATEWAY = Kind(
         ConditionType("Programmed", "every live replica has applied the published table"),
         ConditionType("Available", "at least one replica serves"),
         ConditionType("Ready", "all of the above hold"),
+        _STALLED,
     ),
     name_pattern=DNS_SERVICE_LABEL,
     longest_name=_LONGEST_PARENT,
@@ -213,6 +219,7 @@ _ROUTE = Kind(
         ConditionType("ResolvedRefs", "every backend that it names is there and admits it"),
         ConditionType("Programmed", "every live replica of the gateway has it as it is"),
         ConditionType("Ready", "it is accepted and programmed, and somebody answers in at least one rule"),
+        _STALLED,
     ),
     columns=(
         *_verdict("Ready"),
@@ -234,6 +241,7 @@ _CONSUMER = Kind(
         ConditionType("Accepted", "the gateway admits it; parts that lead nowhere are told in the message"),
         ConditionType("KeyIssued", "its key is in its Secret and nobody else's"),
         ConditionType("Ready", "all of the above hold, and there is a Route that it may call"),
+        _STALLED,
     ),
     columns=(
         *_verdict("Ready"),

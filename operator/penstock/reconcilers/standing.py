@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.api.conditions import STALLED
 from penstock.api.refusals import Refusal
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.verdicts import Verdict
@@ -11,7 +12,7 @@ from penstock.routing.problems import Problem
 
 __all__ = ["Standing", "is_answered", "joined", "outside"]
 
-_OF_EVERY_KIND = frozenset({"Accepted", "Ready"})
+_OF_EVERY_KIND = frozenset({"Accepted", "Ready", STALLED})
 
 
 @dataclass(frozen=True, slots=True)

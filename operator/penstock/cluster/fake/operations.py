@@ -15,6 +15,7 @@ from penstock.cluster.fake.garbage import Collector, Deletion, is_dying, stamp
 from penstock.cluster.fake.lists import shape_of
 from penstock.cluster.fake.metadata import SERVER_OWNED, update_problems
 from penstock.cluster.fake.registry import KindInfo
+from penstock.cluster.fake.schema import defaulted
 from penstock.cluster.fake.storage import Object, Storage
 from penstock.cluster.fake.traits import traits_of
 
@@ -202,6 +203,8 @@ class Operations:
         made = {**manifest, "metadata": metadata}
         if info.status and info.kind not in _STATUS_AT_BIRTH:
             made.pop("status", None)
+            # Whoever reads it sees the defaults all the same: the real one fills them in whenever it reads its store.
+            made = defaulted(made, info.schema or {})
         return complete(info, made, self._addresses)
 
     def _applying(self, info: KindInfo, options: Options) -> Applying:
