@@ -5,10 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 EDGE   := .venv-gateway
+SITE   := .venv-docs
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gateway demo test unit contract testbed e2e soak bench check fmt lint types imports crds docs verify requirements clean
+.PHONY: help setup gateway demo test unit contract testbed testbed-cluster images e2e e2e-cluster soak bench check fmt lint types imports crds charts docs site verify requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}'
@@ -48,11 +49,20 @@ contract: $(STAMP) ## The contract suite: in-memory and, where binaries are at h
 testbed: $(STAMP) ## Find or build etcd, kube-apiserver and the rest (10-15 minutes when built)
 	@$(BIN)/python e2e/testbed/binaries.py $(ARGS)
 
+testbed-cluster: $(STAMP) ## The same with kubelet, Helm, BuildKit and the rest of a whole node (10-15 minutes more)
+	@$(BIN)/python e2e/testbed/binaries.py --cluster $(ARGS)
+
+images: $(STAMP) ## Build the images: by BuildKit as root, by Docker with ARGS=--docker
+	@$(BIN)/python images/build.py $(ARGS)
+
 e2e: $(STAMP) gateway testbed ## A real control plane with KWOK nodes, the real LiteLLM: placement, serving, sync, faults
-	@$(BIN)/python -m pytest e2e $(ARGS)
+	@$(BIN)/python -m pytest e2e --ignore=e2e/cluster --ignore=e2e/images --ignore=e2e/level3 $(ARGS)
+
+e2e-cluster: $(STAMP) testbed-cluster images ## Images and chart on three real nodes: install, upgrade, drain, rights (root)
+	@$(BIN)/python -m pytest e2e/level3 e2e/images e2e/cluster -p no:randomly $(ARGS)
 
 soak: $(STAMP) ## What takes long: many property cases, hours of faults (SECONDS_OF_FAULTS=3600)
-	@HYPOTHESIS_PROFILE=$(if $(SOAK_SAMPLE),sample,soak) SOAK_SAMPLE=$(SOAK_SAMPLE) $(BIN)/python -m pytest tests -m "property or soak" --override-ini timeout=0 -p no:randomly $(ARGS)
+	@HYPOTHESIS_PROFILE=$(if $(SOAK_SAMPLE),sample,soak) SOAK_SAMPLE=$(SOAK_SAMPLE) $(BIN)/python -m pytest tests -m "property or soak" --override-ini timeout=0 -p no:randomly $(if $(SOAK_SAMPLE),-n 3 --dist loadfile) $(ARGS)
 
 bench: $(STAMP) ## Print the published figures, one JSON line each
 	@PYTHONPATH=e2e $(BIN)/python -m bench $(ARGS)
@@ -74,16 +84,33 @@ imports: $(STAMP) ## Hold the doors between the rooms
 crds: $(STAMP) ## Write crds/ from the models
 	@$(BIN)/penstock crds crds
 
+charts: $(STAMP) ## Write what is generated of the charts, and the plain manifests from them (needs Helm)
+	@$(BIN)/penstock rbac charts/penstock/files
+	@$(BIN)/python -m tools.dashboards
+	@$(BIN)/python tools/render_manifests.py
+
 docs: $(STAMP) ## Write docs/reference/ from the models
 	@$(BIN)/penstock reference docs/reference
+
+site: $(SITE)/.installed ## Build the documentation as a site, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet --strict
+	@echo "==> build/site/index.html"
+
+$(SITE)/.installed: requirements/docs.txt
+	@test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	@$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements/docs.txt
+	@touch $@
 
 verify: $(STAMP) ## Generated files are up to date
 	@$(BIN)/penstock crds --check crds
 	@$(BIN)/penstock reference --check docs/reference
+	@$(BIN)/penstock rbac --check charts/penstock/files
+	@$(BIN)/python -m tools.dashboards --check
 
 requirements: $(STAMP) ## Pin the requirements anew, with hashes
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o requirements/runtime.txt pyproject.toml
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --extra dev -o requirements/dev.txt pyproject.toml
+	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o requirements/docs.txt requirements/docs.in
 
 clean: ## Remove what was made here
-	@rm -rf $(VENV) $(EDGE) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(EDGE) $(SITE) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,8 +1,17 @@
 """What the platform team of these tests applies: namespaces that enforce *restricted*, two pools, models, one entry."""
 
+from pathlib import Path
 from typing import Any
 
-__all__ = ["CONSUMER_KEY", "GATEWAY_NAMESPACE", "MODELS_NAMESPACE", "SYSTEM_NAMESPACE", "namespaces", "platform"]
+__all__ = [
+    "CONSUMER_KEY",
+    "GATEWAY_NAMESPACE",
+    "MODELS_NAMESPACE",
+    "SYSTEM_NAMESPACE",
+    "namespaces",
+    "platform",
+    "volume",
+]
 
 Object = dict[str, Any]
 
@@ -26,6 +35,17 @@ def namespaces() -> list[Object]:
             (MODELS_NAMESPACE, {"gpu-tier": "premium"}),
         )
     ]
+
+
+def volume(folder: Path) -> Object:
+    """A disk that goes where its pod goes, as a cloud's does: a folder that all nodes of this machine see."""
+    spec = {
+        "capacity": {"storage": "10Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": str(folder), "type": "Directory"},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": spec}
 
 
 def platform(*, key: str, gateways: int = 2, replicas: int = 2) -> list[Object]:

@@ -20,6 +20,7 @@ from installed.manifests import (
     SYSTEM_NAMESPACE,
     namespaces,
     platform,
+    volume,
 )
 from level3.cluster import Cluster, NodeSpec
 from testbed.errors import CommandError
@@ -45,6 +46,7 @@ _PATIENCE_SECONDS = 120.0
 _LOOK_SECONDS = 0.25
 _KEY_BYTES = 24
 _FAREWELL_SECONDS = 60.0
+_USER = 65532
 _ENV = "/usr/bin/env"
 
 
@@ -232,6 +234,14 @@ def _python(module: str, *words: str) -> list[str]:
     return [_ENV, f"PYTHONPATH={packages}", sys.executable, "-m", module, *words]
 
 
+def _disk(folder: Path) -> Path:
+    """Owned by the user of our images."""
+    disk = folder / "disk"
+    disk.mkdir()
+    os.chown(disk, _USER, _USER)
+    return disk
+
+
 @contextmanager
 def running(folder: Path, *, nodes: Sequence[NodeSpec] = NODES) -> Iterator[Platform]:
     """A cluster with our images on every node and the namespaces made; nothing is installed yet."""
@@ -239,5 +249,5 @@ def running(folder: Path, *, nodes: Sequence[NodeSpec] = NODES) -> Iterator[Plat
     with Cluster.start(folder / "cluster", nodes=nodes) as cluster:
         images.put_on(cluster)
         made = Platform(cluster, folder, images)
-        made.apply(*namespaces())
+        made.apply(*namespaces(), volume(_disk(folder)))
         yield made
