@@ -188,7 +188,7 @@ class Router:
                 Subject.MODEL_PROVIDER: ModelProviderReconciler(world, client, clock).reconcile,
                 Subject.ROUTE: RouteReconciler(world, client, clock).reconcile,
                 Subject.CONSUMER: ConsumerReconciler(world, client, clock).reconcile,
-                Subject.CERTIFICATES: _certificates(settings, means, clock),
+                Subject.CERTIFICATES: _certificates(settings, means, clock, metrics),
                 Subject.UNSUPPORTED: UnsupportedReconciler(world, client, clock, types).reconcile,
             },
             world.barred,
@@ -439,12 +439,16 @@ def _trust(settings: OperatorSettings) -> Trust | None:
     return BundleFile(Path(settings.server_ca_file)) if settings.server_ca_file else None
 
 
-def _certificates(settings: OperatorSettings, means: Means, clock: Clock) -> Callable[[Key], Awaitable[Result]]:
+def _certificates(
+    settings: OperatorSettings, means: Means, clock: Clock, metrics: Metrics
+) -> Callable[[Key], Awaitable[Result]]:
     """Makes them, or looks at the file; without either, nobody asks."""
     if isinstance(means.trust, IssuedBundle):
         names = server_names(settings.server_urls, settings.namespace)
         world, client, events = means.world, means.client, means.events
-        issuing = CertificatesReconciler(world, client, events, clock, settings.namespace, names, means.trust)
+        issuing = CertificatesReconciler(
+            world, client, events, clock, settings.namespace, names, means.trust, metrics
+        )
         return lambda _key: issuing.reconcile()
     reading = BundleReconciler(means.world, means.trust or IssuedBundle())
     return lambda _key: reading.reconcile()

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 
 from integration.gateways import GatewayStage, gateway, route
 from integration.stage import Stage, deployment
@@ -142,6 +143,11 @@ async def test_it_comes_up(entry: TLSStage) -> None:
     arguments = _arguments(entry)
     assert arguments[arguments.index("--server-ca-file") + 1] == "/etc/penstock/config/ca.crt"
     assert "PRIVATE" not in str(entry.cluster.server.get("configmaps", "team", "main-gateway"))
+    (running,) = entry.cluster.operators
+    registry = running.operator.surroundings.metrics.registry
+    for secret, text in (("penstock-ca", authority["tls.crt"]), ("penstock-server-tls", server["tls.crt"])):
+        ends = load_pem_x509_certificate(text.encode()).not_valid_after_utc.timestamp()
+        assert registry.get_sample_value("penstock_certificate_expiry_timestamp_seconds", {"secret": secret}) == ends
     await entry.calm()
     before = entry.cluster.writes()
     await asyncio.sleep(4)

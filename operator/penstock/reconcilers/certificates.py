@@ -16,6 +16,7 @@ from penstock.cluster.client import Client
 from penstock.cluster.errors import NotFound
 from penstock.cluster.events import EventRecorder, Reference
 from penstock.cluster.resources import SECRETS
+from penstock.metrics import Metrics
 from penstock.reconcilers.keys import Key, Subject
 from penstock.reconcilers.world import World
 from penstock.server_client.errors import ServerAway
@@ -44,6 +45,7 @@ class CertificatesReconciler:
     namespace: str
     names: Sequence[str]
     bundle: IssuedBundle
+    metrics: Metrics
     _since: datetime | None = None
     _told: tuple[str, ...] = ()
 
@@ -62,6 +64,9 @@ class CertificatesReconciler:
         for change in rotation.changes:
             _log.info("certificates: %s", change)
         self._hand_out(rotation, now)
+        for secret, pair in ((AUTHORITY_SECRET, rotation.signer), (SERVER_SECRET, rotation.server)):
+            ends = pair.certificate.not_valid_after_utc
+            self.metrics.certificate_expiry.labels(secret=secret).set(ends.timestamp())
         return Result(requeue_after=self._pause(rotation, now))
 
     async def _read(self, name: str) -> Object | None:
