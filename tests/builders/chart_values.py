@@ -1,5 +1,6 @@
 """Values that a schema allows, drawn from the schema itself: the part of JSON Schema that ours uses, and no more."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -67,7 +68,7 @@ def _array(schema: Schema, root: Schema) -> st.SearchStrategy[Any]:
     )
 
 
-def _string(schema: Schema, _root: Schema) -> st.SearchStrategy[str]:
+def _string(schema: Schema, _root: Schema) -> st.SearchStrategy[Any]:
     longest = min(schema.get("maxLength", 40), 40)
     found = st.from_regex(schema["pattern"], fullmatch=True) if "pattern" in schema else _WORDS
     banned = schema.get("not", {}).get("const")
@@ -80,7 +81,7 @@ def _number(schema: Schema, _root: Schema) -> st.SearchStrategy[int]:
     return st.integers(schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1), schema.get("maximum", 10**6))
 
 
-_TYPES = {
+_TYPES: dict[str, Callable[[Schema, Schema], st.SearchStrategy[Any]]] = {
     "array": _array,
     "string": _string,
     "integer": _number,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -33,10 +34,10 @@ def built(folder: str) -> dict[tuple[str, str, str], Object]:
     return by_place(yaml.load_all(ran.stdout, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
-def by_place(objects: "list[Object] | object") -> dict[tuple[str, str, str], Object]:
+def by_place(objects: Iterable[Object]) -> dict[tuple[str, str, str], Object]:
     return {
         (each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): each
-        for each in objects  # type: ignore[attr-defined] # any iterable of objects
+        for each in objects
         if each["kind"] != "CustomResourceDefinition"
     }
 
