@@ -9,13 +9,18 @@ from penstock import __version__
 __all__ = ["main"]
 
 _COMMANDS = {
+    "backup": ("penstock.cli.backup", "backup"),
+    "completion": ("penstock.cli.completion", "completion"),
     "crds": ("penstock.cli.crds", "crds"),
     "demo": ("penstock.cli.demo", "demo"),
     "operator": ("penstock.cli.operator", "operator"),
     "plan": ("penstock.cli.plan", "plan"),
     "rbac": ("penstock.cli.rbac", "rbac"),
     "reference": ("penstock.cli.reference", "reference"),
+    "restore": ("penstock.cli.restore", "restore"),
     "server": ("penstock.cli.server", "server"),
+    "status": ("penstock.cli.status", "status"),
+    "uninstall": ("penstock.cli.uninstall", "uninstall"),
     "validate": ("penstock.cli.validate", "validate"),
 }
 

@@ -53,16 +53,20 @@ class Client:
         cls,
         *,
         kubeconfig: str | None = None,
+        context: str | None = None,
         connections: int = 64,
         field_manager: str = "penstock",
         random: Random | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """From a kubeconfig, or from inside the cluster; no request is made. ClusterError where neither can be read."""
+        """From a kubeconfig, or from inside the cluster; no request is made. ClusterError where neither can be read.
+
+        `context` is one of the kubeconfig's; None: its current one.
+        """
         configuration = official.Configuration()
 
         async def login() -> None:
-            await _load(configuration, kubeconfig)
+            await _load(configuration, kubeconfig, context)
 
         await login()
         configuration.connection_pool_maxsize = connections
@@ -285,14 +289,16 @@ class Client:
         return await self._transport.send(Request(verb, method, kind, path, what, query, manifest))
 
 
-async def _load(configuration: official.Configuration, kubeconfig: str | None) -> None:
+async def _load(configuration: official.Configuration, kubeconfig: str | None, context: str | None) -> None:
     """Address, trust and credentials; inside a cluster the official client reads the token again each minute."""
     try:
         if kubeconfig is None:
             official_config.load_incluster_config(client_configuration=configuration)
             _forgive_token_reads(configuration)
         else:
-            await official_config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            await official_config.load_kube_config(
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
     except (official_config.ConfigException, OSError) as error:
         message = f"loading the credentials from {kubeconfig or 'inside the cluster'}: {error}"
         raise ClusterError(message) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from penstock.errors import PenstockError
 from penstock.server.problems import Problem
 
-__all__ = ["Database", "DatabaseUnusable"]
+__all__ = ["Database", "DatabaseUnusable", "known_revisions", "upgrade"]
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +88,22 @@ class Database:
             raw = await connection.get_raw_connection()
             yield raw.driver_connection
 
+    @asynccontextmanager
+    async def rebuilding(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may change the schema, whatever state that is in; one at a time over all servers."""
+        async with _problems(), self._write() as connection:
+            if self.is_postgresql:
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state in all its statements and cannot write, whatever schema is there."""
+        async with _problems(), self._engine.begin() as connection:
+            if self.is_postgresql:
+                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            yield connection
+
     async def migrate(self) -> None:
         """Bring the schema up to date; servers that start at once wait for each other.
 
@@ -94,10 +111,8 @@ class Database:
         busy: then try again.
         """
         try:
-            async with _problems(), self._write() as connection:
-                if self.is_postgresql:
-                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-                await connection.run_sync(_upgrade)
+            async with self.rebuilding() as connection:
+                await connection.run_sync(upgrade)
         except CommandError as error:
             message = f"the database {self} was written by a newer version of Penstock: {error}"
             raise DatabaseUnusable(message) from error
@@ -175,14 +190,25 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the steps up to that revision of the schema, in the connection's transaction; CommandError."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Revisions of the schema that this version can make, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _config() -> Config:
     config = Config()
     # Alembic takes a percent sign for the start of an interpolation.
     folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""What day two decides: what needs attention, what is unwell and its cure, what may leave the cluster. Pure."""
