@@ -33,6 +33,7 @@ TEXTS = {
     "cookie": f"Cookie: theme=dark; session={SECRET}",
     "key": f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
     "key, cut off": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
+    "key, its beginning cut off": f"{SECRET}\n-----END EC PRIVATE KEY-----\nstarted",
     "prompt": f'{{"prompt": "my salary is {SECRET}", "model": "chat"}}',
     "messages": f'body={{"messages": [{{"role": "user", "content": "{SECRET}"}}]}}',
 }

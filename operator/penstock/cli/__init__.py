@@ -13,6 +13,7 @@ _COMMANDS = {
     "completion": ("penstock.cli.completion", "completion"),
     "crds": ("penstock.cli.crds", "crds"),
     "demo": ("penstock.cli.demo", "demo"),
+    "doctor": ("penstock.cli.doctor", "doctor"),
     "operator": ("penstock.cli.operator", "operator"),
     "plan": ("penstock.cli.plan", "plan"),
     "rbac": ("penstock.cli.rbac", "rbac"),
@@ -20,6 +21,7 @@ _COMMANDS = {
     "restore": ("penstock.cli.restore", "restore"),
     "server": ("penstock.cli.server", "server"),
     "status": ("penstock.cli.status", "status"),
+    "support-bundle": ("penstock.cli.support_bundle", "support_bundle"),
     "uninstall": ("penstock.cli.uninstall", "uninstall"),
     "validate": ("penstock.cli.validate", "validate"),
 }

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from penstock.cli.connection import EXIT_ATTENTION, MISSING_CRDS, Refusal, Target, cluster_options, connected, run
@@ -124,7 +125,7 @@ def _write_attention(screen: Console, found: tuple[Finding, ...], now: datetime)
         screen.print(line)
         message = each.message if len(each.message) <= _LONGEST_MESSAGE else f"{each.message[:_LONGEST_MESSAGE]} ..."
         if message:
-            screen.print(f"    {message}", markup=False)
+            screen.print(Padding(Text(message), (0, 0, 0, 4)))
 
 
 def _tables(seen: Overview) -> Iterator[tuple[str, object]]:

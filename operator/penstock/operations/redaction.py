@@ -31,6 +31,8 @@ _PROMPT_FIELD = re.compile(r"^(?:prompt|prompts|messages|completion|completions|
 _MARKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A key or certificate, whole.
     (re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), REDACTED),
+    # The end of a key whose beginning a bounded log has lost.
+    (re.compile(r"\A.{0,16384}?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL), REDACTED),
     # scheme://user:password@host and scheme://token@host.
     (re.compile(r"\b([a-z][a-z0-9+.-]{1,30}://)[^\s'\"<>]+@", re.IGNORECASE), rf"\1{REDACTED}@"),
     (re.compile(r"\b((?:set-)?cookie\s*:\s*)\S.*", re.IGNORECASE), rf"\1{REDACTED}"),
