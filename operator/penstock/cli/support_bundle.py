@@ -41,9 +41,10 @@ def support_bundle(*, file: Path, namespace: str, max_mib: int, log_lines: int, 
     r"""Collect what explains a problem into FILE, a .tar.gz without secrets.
 
     In it: our resources and what was made for them, nodes, pods and events; logs and metrics of the operator, the
-    server and gateways; versions, and what `penstock doctor` says. Not in it: Secrets, engines' logs, prompts. Credentials,
-    tokens and passwords in URLs, arguments, environment and logs are replaced by [redacted]. manifest.json says what is
-    in it, what is left out, and why. Look through it before you hand it on: it names your models, teams and nodes.
+    server and gateways; versions, and what `penstock doctor` says. Not in it: Secrets, engines' logs, prompts.
+    Credentials, tokens and passwords in URLs, arguments, environment and logs are replaced by [redacted].
+    manifest.json says what is in it, what is left out, and why. Look through it before you hand it on: it names your
+    models, teams and nodes.
 
     \b
     Exit codes
