@@ -446,9 +446,7 @@ def _certificates(
     if isinstance(means.trust, IssuedBundle):
         names = server_names(settings.server_urls, settings.namespace)
         world, client, events = means.world, means.client, means.events
-        issuing = CertificatesReconciler(
-            world, client, events, clock, settings.namespace, names, means.trust, metrics
-        )
+        issuing = CertificatesReconciler(world, client, events, clock, settings.namespace, names, means.trust, metrics)
         return lambda _key: issuing.reconcile()
     reading = BundleReconciler(means.world, means.trust or IssuedBundle())
     return lambda _key: reading.reconcile()

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from builders.day_two import chat, data_of, gateway, h100_pool, installed, invoke, lease, workload
 from builders.live import gpu_node
 from penstock.cli.doctor import doctor
-from penstock.cli.examining import CHECKS, needed_rights, review
+from penstock.cli.examining import CHECKS, review
 from penstock.cluster.fake import FakeAPIServer
 from penstock.operations.checks import Needed, Reviewed
 
@@ -115,8 +115,3 @@ async def test_rights_are_asked_for_people_and_for_the_account() -> None:
     assert spec["user"] == account
     assert "system:serviceaccounts:penstock-system" in spec["groups"]
     assert (spec["resourceAttributes"]["resource"], spec["resourceAttributes"]["subresource"]) == ("routes", "status")
-
-
-def test_every_right_is_asked_once() -> None:
-    rights = needed_rights("penstock-system")
-    assert len(set(rights)) == len(rights)

@@ -10,7 +10,6 @@ import yaml
 
 from penstock import __version__
 from penstock.api.crd import crd_documents
-from penstock.api.meta import GROUP
 from penstock.cli.reading import listing, read_view
 from penstock.cluster.client import Client
 from penstock.cluster.errors import Forbidden, NotFound
@@ -35,11 +34,12 @@ from penstock.operations.cluster_checks import (
     STORAGE_CLASSES,
 )
 from penstock.operations.install_checks import INSTALL_CHECKS
-from penstock.operations.installation import OPERATOR, TLS_SECRET
+from penstock.operations.installation import TLS_SECRET, operator_arguments
 from penstock.operations.node_checks import NODE_CHECKS
+from penstock.operations.rights import needed_rights
 from penstock.operations.view import ClusterView, Gap, Listing
 
-__all__ = ["CHECKS", "gather", "needed_rights", "review"]
+__all__ = ["CHECKS", "gather", "review"]
 
 CHECKS: tuple[Check, ...] = (*CLUSTER_CHECKS, *INSTALL_CHECKS, *NODE_CHECKS)
 
@@ -60,10 +60,8 @@ class Asker(Protocol):
         ...
 
 
-async def gather(
-    client: Client, kubernetes: Mapping[str, Any], namespace: str, rights: Iterable[Needed] | None = None
-) -> Facts:
-    """All facts at one time; what may not be read is a gap. `rights` None: the short list of `needed_rights`."""
+async def gather(client: Client, kubernetes: Mapping[str, Any], namespace: str) -> Facts:
+    """All facts at one time; what may not be read is a gap."""
     view = await read_view(client, _READ)
     extra = {
         LEASES: await listing(client, LEASES, namespace),
@@ -80,32 +78,8 @@ async def gather(
         view=ClusterView({**view.listings, **extra}),
         namespace=namespace,
         definitions=_definitions(),
-        reviewed=await review(client, needed_rights(namespace) if rights is None else rights),
+        reviewed=await review(client, needed_rights(namespace, operator_arguments(view, namespace))),
     )
-
-
-def needed_rights(namespace: str) -> tuple[Needed, ...]:
-    """A short list, until the table of rights in `penstock.access` is joined with it: then that one is asked about."""
-    account = f"system:serviceaccount:{namespace}:{OPERATOR}"
-    reading = [Needed("", "list", GROUP, kind.plural) for kind in OWN_KINDS]
-    people = [
-        Needed("", "list", "", "nodes"),
-        Needed("", "list", "", "pods"),
-        Needed("", "list", "apps", "deployments"),
-    ]
-    own = [Needed(account, verb, GROUP, kind.plural) for kind in OWN_KINDS for verb in ("list", "watch")]
-    status = [Needed(account, "patch", GROUP, f"{kind.plural}/status") for kind in OWN_KINDS]
-    children = [
-        Needed(account, verb, group, plural)
-        for group, plural in (("apps", "deployments"), ("", "services"), ("policy", "poddisruptionbudgets"))
-        for verb in ("create", "patch", "delete")
-    ]
-    others = [
-        Needed(account, "list", "", "nodes"),
-        Needed(account, "list", "", "pods"),
-        Needed(account, "update", "coordination.k8s.io", "leases", namespace),
-    ]
-    return (*reading, *people, *own, *status, *children, *others)
 
 
 async def review(client: Asker, rights: Iterable[Needed]) -> tuple[Reviewed, ...]:
@@ -123,7 +97,8 @@ async def _allowed(client: Asker, needed: Needed) -> bool | None:
     kind = "SubjectAccessReview" if needed.account else "SelfSubjectAccessReview"
     resource, _, subresource = needed.resource.partition("/")
     about = {"verb": needed.verb, "group": needed.group, "resource": resource, "subresource": subresource}
-    spec: dict[str, Any] = {"resourceAttributes": {**about, "namespace": needed.namespace}}
+    place = {"namespace": needed.namespace, "name": needed.name}
+    spec: dict[str, Any] = {"resourceAttributes": {**about, **place}}
     if needed.account:
         account = needed.account.split(":")
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[2]}", "system:authenticated"]

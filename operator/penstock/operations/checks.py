@@ -50,6 +50,8 @@ class Needed:
     resource: str
     namespace: str = ""
     why: str = ""
+    name: str = ""
+    """Of the one object that it is needed for; empty: of any."""
 
     def __str__(self) -> str:
         """As kubectl auth can-i says it."""

@@ -17,6 +17,7 @@ __all__ = [
     "Leader",
     "leader",
     "moment",
+    "operator_arguments",
     "ready_replicas",
     "version_of",
 ]
@@ -55,6 +56,13 @@ def leader(view: ClusterView, namespace: str, now: datetime) -> Leader | None:
     seconds = spec.get("leaseDurationSeconds")
     duration = timedelta(seconds=seconds if isinstance(seconds, int) and seconds > 0 else 15)
     return Leader(str(spec.get("holderIdentity") or ""), now - renewed, duration)
+
+
+def operator_arguments(view: ClusterView, namespace: str) -> tuple[str, ...]:
+    """What its container is started with; nothing where it does not run in this cluster."""
+    live = view.find(DEPLOYMENTS, namespace, OPERATOR) or {}
+    containers = part(live, "spec", "template", "spec").get("containers") or ()
+    return tuple(str(each) for container in containers for each in container.get("args") or ())
 
 
 def ready_replicas(view: ClusterView, namespace: str, name: str) -> tuple[int, int] | None:
