@@ -256,20 +256,25 @@ def test_selectors_meet_the_replicas(name: str) -> None:
         found["Deployment"]["spec"]["selector"]["matchLabels"],
         found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
-        *(each["labelSelector"]["matchLabels"] for each in _spread(CASES[name])),
+        *(each["labelSelector"]["matchLabels"] for each in _apart(CASES[name])),
     ]
     assert all(selector == selectors[0] for selector in selectors)
     assert labels.items() >= selectors[0].items()
 
 
-def _spread(request: GatewayRequest) -> list[Object]:
-    found: list[Object] = template(request)["spec"]["topologySpreadConstraints"]
-    return found
+def _apart(request: GatewayRequest) -> list[Object]:
+    """What keeps replicas apart: over zones as a constraint, over nodes as an affinity that is only preferred."""
+    spec = template(request)["spec"]
+    preferred = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    return [*spec["topologySpreadConstraints"], *(each["podAffinityTerm"] for each in preferred)]
 
 
 def test_replicas_spread_where_they_can() -> None:
-    found = {each["topologyKey"]: each["whenUnsatisfiable"] for each in _spread(gateway_request())}
-    assert found == {"topology.kubernetes.io/zone": "ScheduleAnyway", "kubernetes.io/hostname": "ScheduleAnyway"}
+    """A constraint on two labels would count for nothing where nodes have no zone: there is one of each."""
+    zones, nodes = _apart(gateway_request())
+    assert (zones["topologyKey"], zones["whenUnsatisfiable"]) == ("topology.kubernetes.io/zone", "ScheduleAnyway")
+    assert nodes["topologyKey"] == "kubernetes.io/hostname"
+    assert zones["matchLabelKeys"] == nodes["matchLabelKeys"] == ["pod-template-hash"]
 
 
 @pytest.mark.parametrize("replicas", [1, 7])

@@ -45,15 +45,33 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 topologySpreadConstraints:
-{{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
-    topologyKey: {{ $key }}
-    whenUnsatisfiable: {{ $.root.Values.topologySpread }}
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: ScheduleAnyway
     matchLabelKeys: [pod-template-hash]
     labelSelector:
       matchLabels:
-        {{- include "penstock.selector" $ | nindent 8 }}
-{{- end }}
+        {{- include "penstock.selector" . | nindent 8 }}
+affinity:
+  podAntiAffinity:
+    {{- if eq .root.Values.spread "Required" }}
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - {{- include "penstock.otherNode" . | nindent 8 }}
+    {{- else }}
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          {{- include "penstock.otherNode" . | nindent 10 }}
+    {{- end }}
+{{- end -}}
+
+{{/* Nodes apart, as an affinity: as a constraint beside that of the zones it would count for nothing where nodes have no zone. */}}
+{{- define "penstock.otherNode" -}}
+topologyKey: kubernetes.io/hostname
+matchLabelKeys: [pod-template-hash]
+labelSelector:
+  matchLabels:
+    {{- include "penstock.selector" . | nindent 4 }}
 {{- end -}}
 
 {{/* Secrets to pull with, as references. */}}

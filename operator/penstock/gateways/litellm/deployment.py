@@ -71,28 +71,43 @@ def _pod_metadata(gateway: InferenceGateway) -> dict[str, Any]:
 
 def _pod(request: GatewayRequest) -> dict[str, Any]:
     return {
+        "affinity": _affinity(request.gateway),
         "automountServiceAccountToken": False,
         "containers": [_container(request)],
         # A Service called penstock or litellm would otherwise set variables that are read for settings.
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "topologySpreadConstraints": list(_spread(request.gateway)),
+        "topologySpreadConstraints": [_spread(request.gateway)],
         "volumes": list(_volumes(request.gateway.metadata.name)),
     }
 
 
-def _spread(gateway: InferenceGateway) -> Iterator[dict[str, Any]]:
-    """Over zones and nodes where there are several, else together: a gateway on one node is better than none."""
-    for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname"):
-        yield {
-            "labelSelector": {"matchLabels": pod_selector(gateway)},
-            # While a roll-out runs, pods that are about to leave must not push the new ones together.
-            "matchLabelKeys": ["pod-template-hash"],
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-        }
+def _affinity(gateway: InferenceGateway) -> dict[str, Any]:
+    """On other nodes where there are any, else together: a gateway on one node is better than none.
+
+    Not as a constraint beside that of the zones: scheduling leaves nodes that lack the label of one constraint out of
+    the scores of all of them, and a machine room has no zones.
+    """
+    term = {
+        "labelSelector": {"matchLabels": pod_selector(gateway)},
+        # While a roll-out runs, pods that are about to leave must not push the new ones together.
+        "matchLabelKeys": ["pod-template-hash"],
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    preferred = [{"podAffinityTerm": term, "weight": 100}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def _spread(gateway: InferenceGateway) -> dict[str, Any]:
+    """Over zones, where there are several."""
+    return {
+        "labelSelector": {"matchLabels": pod_selector(gateway)},
+        "matchLabelKeys": ["pod-template-hash"],
+        "maxSkew": 1,
+        "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "ScheduleAnyway",
+    }
 
 
 def _volumes(name: str) -> Iterator[dict[str, Any]]:
