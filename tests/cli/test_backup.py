@@ -94,7 +94,10 @@ def test_what_is_no_backup_is_refused(tmp_path: Path, content: bytes, said: str)
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("url", ["postgresql://penstock:s3cr3t@127.0.0.1:9/penstock", "mysql://penstock:s3cr3t@h/x"])
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://penstock:s3cr3t@127.0.0.1:9/penstock", "mysql://penstock:s3cr3t@h/x", "sqlite:////nowhere/x.db"],
+)
 def test_a_database_that_is_not_there_is_a_sentence_without_the_password(url: str, tmp_path: Path) -> None:
     result = call(backup, "--output", str(tmp_path / "file"), url=url)
     assert result.exit_code == 2
@@ -106,3 +109,10 @@ def test_a_folder_that_is_not_there_is_a_sentence(url: str, tmp_path: Path) -> N
     result = call(backup, "--output", str(tmp_path / "nowhere" / "file"), url=url)
     assert result.exit_code == 2
     assert "name another --output" in result.output
+
+
+def test_a_misspelt_file_is_told_and_not_made(tmp_path: Path) -> None:
+    result = call(backup, "--output", str(tmp_path / "file"), url=f"sqlite:///{tmp_path / 'misspelt.db'}")
+    assert result.exit_code == 2
+    assert "there is no file" in result.output
+    assert list(tmp_path.iterdir()) == []

@@ -64,7 +64,7 @@ async def _back_up(url: str, out: BinaryIO) -> Mapping[str, int]:
     database = Database(url)
     try:
         # No file name and no time in gzip's header: equal databases make equal rows, and - has no name.
-        with gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0) as packed:
+        with gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0, compresslevel=6) as packed:
             return await back_up(database, cast("BinaryIO", packed), now=datetime.now(UTC), progress=progress)
     finally:
         await database.close()

@@ -6,6 +6,7 @@ the backup, fills it, and brings it up to date, in one transaction: whatever goe
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, MetaData, Table, func, inspect, select, text
@@ -39,6 +40,7 @@ async def back_up(database: Database, out: BinaryIO, *, now: datetime, progress:
     PenstockError where the schema is not this version's, Problem where the
     database does not answer, OSError where `out` takes no more.
     """
+    _insist_on_file(database)
     writer, tables = Writer(), metadata.sorted_tables
     async with database.snapshot() as connection:
         schema = await _insist_on_schema(connection, database)
@@ -73,6 +75,13 @@ async def restore(database: Database, source: BinaryIO, *, force: bool, progress
         await connection.run_sync(_make_room, force)
         await connection.run_sync(upgrade, header.schema)
         return await connection.run_sync(_fill, reader, header, progress)
+
+
+def _insist_on_file(database: Database) -> None:
+    """SQLite would make an empty one of a name that is misspelt."""
+    if not database.is_postgresql and not Path(database.url.database or "").exists():
+        message = f"there is no file {database.url.database}. Name the server's database file"
+        raise PenstockError(message)
 
 
 async def _insist_on_schema(connection: AsyncConnection, database: Database) -> str:
