@@ -65,7 +65,7 @@ def _measure(platform: Platform, sizes: Sizes) -> None:
     _leaders(platform, sizes)
     time.sleep(_IDLE_SECONDS)
     figure("operator_rss_mib", resident_mib(platform, "operator"), "MiB")
-    unused = unused_rules(platform.cluster)
+    unused = unused_rules(platform.cluster, platform.reach)
     figure("rbac_rules_unused", len(unused), "rules", rules=[str(each) for each in unused])
 
 

@@ -181,4 +181,4 @@ def test_every_request_was_allowed_and_every_right_was_used(platform: Platform) 
     """By the audit log of all that ran before."""
     assert refused_requests(platform.cluster) == []
     assert secrets_read(platform.cluster) <= {GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE}
-    assert unused_rules(platform.cluster) == []
+    assert unused_rules(platform.cluster, platform.reach) == []

@@ -159,7 +159,7 @@ def test_without_settings_pips_defaults_count() -> None:
 
 
 def test_without_root_or_docker_it_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builders.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(MissingToolError, match="sudo on Linux, or build with --docker"):
         builders.require_buildkit()
     monkeypatch.setenv("PATH", "")

@@ -23,6 +23,7 @@ from installed.manifests import (
     volume,
 )
 from level3.cluster import Cluster, NodeSpec
+from penstock.access.rights import Reach
 from testbed.errors import CommandError
 from testbed.processes import Daemon
 
@@ -48,6 +49,16 @@ _KEY_BYTES = 24
 _FAREWELL_SECONDS = 60.0
 _USER = 65532
 _ENV = "/usr/bin/env"
+
+
+_VALUES: Mapping[str, str] = {
+    "secretNamespaces": f"{{{GATEWAY_NAMESPACE},{MODELS_NAMESPACE}}}",
+    "test.gateway.name": "main",
+    "test.gateway.namespace": GATEWAY_NAMESPACE,
+    "test.gateway.model": "chat",
+    "test.gateway.keySecret.name": CONSUMER_KEY[0],
+    "test.gateway.keySecret.namespace": MODELS_NAMESPACE,
+}
 
 
 class NotInTime(AssertionError):
@@ -183,6 +194,11 @@ class Platform:
             load.stop()
             self.cluster.forget(name)
 
+    @property
+    def reach(self) -> Reach:
+        """Which namespaces the chart's values give the operator."""
+        return Reach(SYSTEM_NAMESPACE, frozenset({GATEWAY_NAMESPACE, MODELS_NAMESPACE}))
+
     def engines(self) -> Mapping[str, str]:
         """Uid by name of every engine's pod that is not being deleted."""
         return self._pods(MODELS_NAMESPACE, "penstock.dev/role=engine")
@@ -212,14 +228,6 @@ class Platform:
         return path
 
 
-_VALUES = {
-    "secretNamespaces": f"{{{GATEWAY_NAMESPACE},{MODELS_NAMESPACE}}}",
-    "test.gateway.name": "main",
-    "test.gateway.namespace": GATEWAY_NAMESPACE,
-    "test.gateway.model": "chat",
-    "test.gateway.keySecret.name": CONSUMER_KEY[0],
-    "test.gateway.keySecret.namespace": MODELS_NAMESPACE,
-}
 _HERE = (f"--namespace={SYSTEM_NAMESPACE}",)
 
 

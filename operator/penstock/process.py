@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from penstock.access.names import LEASE
 from penstock.certificates.names import server_names
 from penstock.cluster.barred import Barred
 from penstock.cluster.client import Client
@@ -61,7 +62,6 @@ __all__ = ["LostLease", "Operator", "OperatorSettings", "Surroundings", "run_ope
 _log = logging.getLogger(__name__)
 
 _QUEUE_NAME = "penstock"
-_LEASE_NAME = "penstock-operator"
 _SPARE_CONNECTIONS = 24
 _BARRED_SECONDS = 30.0
 _SILENT_WATCH_SECONDS = 180.0
@@ -278,7 +278,7 @@ class Operator:
         world = new_world(queue, settings.scope)
         world.traffic.enabled = bool(settings.server_url)
         election = LeaseElection(
-            client, name=_LEASE_NAME, namespace=settings.namespace, identity=settings.identity, clock=clock
+            client, name=LEASE, namespace=settings.namespace, identity=settings.identity, clock=clock
         )
         events = EventRecorder(client, clock=clock, instance=settings.identity)
         trust = _trust(settings)
@@ -385,7 +385,7 @@ class Operator:
 
     async def _work(self) -> None:
         metrics = self.surroundings.metrics
-        metrics.leading.labels(name=_LEASE_NAME).set(1)
+        metrics.leading.labels(name=LEASE).set(1)
         workers = Workers(
             queue=self.queue,
             reconcile=self.router.reconcile,

@@ -7,8 +7,9 @@ import yaml
 from click.testing import CliRunner
 
 from penstock.access.document import rbac_document
+from penstock.access.names import AUTHORITY_SECRET
 from penstock.access.rights import Asked, Process, Reach, Right, Scope, allowed
-from penstock.access.table import CA_SECRET, RIGHTS
+from penstock.access.table import RIGHTS
 from penstock.access.users import USER_RIGHTS, Role
 from penstock.cli.rbac import rbac
 from penstock.cluster.resources import OWN_KINDS, resource_of
@@ -67,10 +68,10 @@ def test_the_server_asks_and_touches_nothing() -> None:
         (Asked("list", "", "secrets"), REACH, False),
         (Asked("get", "", "secrets", namespace="ai-platform", name="key"), REACH, True),
         (Asked("get", "", "secrets", namespace="assistants", name="key"), REACH, False),
-        (Asked("get", "", "secrets", namespace="penstock-system", name=CA_SECRET), REACH, True),
+        (Asked("get", "", "secrets", namespace="penstock-system", name=AUTHORITY_SECRET), REACH, True),
         (Asked("get", "", "secrets", namespace="penstock-system", name="another"), REACH, False),
         (
-            Asked("get", "", "secrets", namespace="penstock-system", name=CA_SECRET),
+            Asked("get", "", "secrets", namespace="penstock-system", name=AUTHORITY_SECRET),
             Reach("penstock-system", issues_certificates=False),
             False,
         ),

@@ -5,15 +5,13 @@ holds that, and that every request of the integration tests is covered. Where se
 needs `create` beside `patch`.
 """
 
+from penstock.access.names import AUTHORITY_SECRET, LEASE, SERVER_SECRET
 from penstock.access.rights import Process, Right, Scope
 from penstock.api.kinds import KINDS
 from penstock.api.meta import GROUP
 
-__all__ = ["CA_SECRET", "LEASE", "RIGHTS", "SERVER_CERTIFICATE_SECRET"]
+__all__ = ["RIGHTS"]
 
-LEASE = "penstock-operator"
-CA_SECRET = "penstock-ca"  # noqa: S105 - the name of an object
-SERVER_CERTIFICATE_SECRET = "penstock-server-tls"  # noqa: S105 - likewise
 
 _CORE = ""
 _NAMESPACED = tuple(kind.plural for kind in KINDS if kind.namespaced)
@@ -127,7 +125,7 @@ _OWN_NAMESPACE = (
         ("secrets",),
         ("get", "create", "patch"),
         "the certificate authority, and the server's certificate",
-        names=(CA_SECRET, SERVER_CERTIFICATE_SECRET),
+        names=(AUTHORITY_SECRET, SERVER_SECRET),
     ),
 )
 

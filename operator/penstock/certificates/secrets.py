@@ -5,13 +5,12 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.access.names import AUTHORITY_SECRET, SERVER_SECRET
 from penstock.certificates.pairs import CertificateUnusable, Pair, bundle_pem, read_bundle, read_pair
 from penstock.certificates.rotation import Held, Rotation
 
-__all__ = ["AUTHORITY_SECRET", "BUNDLE", "SERVER_SECRET", "differs", "held_in", "is_ours", "render_secrets"]
+__all__ = ["BUNDLE", "differs", "held_in", "is_ours", "render_secrets"]
 
-AUTHORITY_SECRET = "penstock-ca"  # noqa: S105 - a name
-SERVER_SECRET = "penstock-server-tls"  # noqa: S105 - a name
 CERTIFICATE, KEY, BUNDLE = "tls.crt", "tls.key", "ca.crt"
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -7,11 +7,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.cli.connection import EXIT_ATTENTION, Target, cluster_options, connected, run
 from penstock.cli.examining import CHECKS, gather
 from penstock.cli.output import console, output_option, write_data
 from penstock.operations.checks import Check, Result, Verdict, examine
-from penstock.operations.installation import SYSTEM_NAMESPACE
 
 __all__ = ["doctor"]
 

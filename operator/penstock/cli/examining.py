@@ -9,6 +9,7 @@ import orjson
 import yaml
 
 from penstock import __version__
+from penstock.access.names import SERVER_SECRET
 from penstock.api.crd import crd_documents
 from penstock.cli.reading import listing, read_view
 from penstock.cluster.client import Client
@@ -34,7 +35,7 @@ from penstock.operations.cluster_checks import (
     STORAGE_CLASSES,
 )
 from penstock.operations.install_checks import INSTALL_CHECKS
-from penstock.operations.installation import TLS_SECRET, operator_arguments
+from penstock.operations.installation import operator_arguments
 from penstock.operations.node_checks import NODE_CHECKS
 from penstock.operations.rights import needed_rights
 from penstock.operations.view import ClusterView, Gap, Listing
@@ -115,11 +116,11 @@ async def _allowed(client: Asker, needed: Needed) -> bool | None:
 async def _certificate(client: Client, namespace: str) -> Listing:
     """The one Secret whose certificate is looked at; of its data nothing else is read, and none is shown."""
     try:
-        live = await client.get(SECRETS, TLS_SECRET, namespace)
+        live = await client.get(SECRETS, SERVER_SECRET, namespace)
     except NotFound:
         return Listing()
     except Forbidden:
-        return Listing(gap=Gap.FORBIDDEN, message=f"you may not get Secret {namespace}/{TLS_SECRET}")
+        return Listing(gap=Gap.FORBIDDEN, message=f"you may not get Secret {namespace}/{SERVER_SECRET}")
     except ClusterError as error:
         return Listing(gap=Gap.FAILED, message=str(error))
     public = {"tls.crt": (live.get("data") or {}).get("tls.crt", "")}

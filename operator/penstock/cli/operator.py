@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.api.refusals import Refusal
 from penstock.cli.logs import log_to_stderr
 from penstock.cli.namespaces import NamespaceList
@@ -31,7 +32,7 @@ _log = logging.getLogger("penstock")
 
 @click.command()
 @click.option("--kubeconfig", type=click.Path(dir_okay=False), envvar="KUBECONFIG", help="Left out: in-cluster.")
-@click.option("--namespace", default="penstock-system", show_default=True, help="Where the Lease and caches live.")
+@click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where the Lease and caches live.")
 @click.option("--workers", type=click.IntRange(1, 256), default=24, show_default=True)
 @click.option("--health-host", "host", default="0.0.0.0", show_default=True, help="Where probes and metrics listen.")  # noqa: S104 - probes come from the node
 @click.option("--health-port", "port", type=click.IntRange(0, 65535), default=8080, show_default=True)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from penstock.access.names import AUTHORITY_SECRET, LEASE, OPERATOR, SERVER, SERVER_SECRET
 from penstock.cli.connection import Refusal, Target
 from penstock.cli.reading import listing, read_view
 from penstock.cluster.client import Client, PatchType
@@ -21,7 +22,6 @@ from penstock.cluster.resources import (
     SECRETS,
     ResourceType,
 )
-from penstock.operations.installation import CA_SECRET, LEASE, OPERATOR, SERVER, TLS_SECRET
 from penstock.operations.removal import (
     FINALIZER,
     ORDER,
@@ -99,7 +99,7 @@ class Remover:
 
     async def leftovers(self) -> None:
         """What the processes made for themselves, and no release owns."""
-        places = [(LEASES, LEASE), (SECRETS, CA_SECRET), (SECRETS, TLS_SECRET)]
+        places = [(LEASES, LEASE), (SECRETS, AUTHORITY_SECRET), (SECRETS, SERVER_SECRET)]
         facts = await self._list(CONFIG_MAPS, self.namespace, labels=_MODEL_FACTS)
         places += [(CONFIG_MAPS, name_of(live)) for live in facts]
         for kind, name in places:

@@ -9,12 +9,12 @@ from typing import BinaryIO
 import click
 
 from penstock import __version__
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.cli.atomic_file import atomic_file
 from penstock.cli.collecting import Bounds, collect
 from penstock.cli.connection import Refusal, Target, cluster_options, connected, run
 from penstock.cli.examining import gather
 from penstock.operations.bundle import Bundle, File
-from penstock.operations.installation import SYSTEM_NAMESPACE
 
 __all__ = ["support_bundle"]
 

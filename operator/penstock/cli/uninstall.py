@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import click
 
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.cli.connection import EXIT_ATTENTION, Refusal, Target, cluster_options, connected, run
 from penstock.cli.removing import Remover
-from penstock.operations.installation import SYSTEM_NAMESPACE
 from penstock.operations.removal import CHART, CRDS_CHART, Release, charts, held, operator_works, own_crds, summary
 from penstock.operations.view import ClusterView, Gap
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from penstock.operations.installation import SYSTEM_NAMESPACE
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.operations.view import ClusterView
 
 __all__ = [

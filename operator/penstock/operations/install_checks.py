@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from penstock.access.names import OPERATOR, SERVER, SERVER_SECRET
 from penstock.cluster.resources import (
     CONSUMERS,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -18,14 +19,7 @@ from penstock.cluster.resources import (
 )
 from penstock.operations.certificates import expiry
 from penstock.operations.checks import Check, Facts, Outcome, fail, fine, skip, some, warn
-from penstock.operations.installation import (
-    OPERATOR,
-    SERVER,
-    TLS_SECRET,
-    leader,
-    ready_replicas,
-    version_of,
-)
+from penstock.operations.installation import leader, ready_replicas, version_of
 from penstock.operations.view import conditions_of, name_of, namespace_of, part
 
 __all__ = ["INSTALL_CHECKS"]
@@ -119,17 +113,17 @@ def _certificate(facts: Facts) -> Outcome:
         )
     listing = facts.view.listing(SECRETS)
     if listing.gap is not None:
-        return skip(listing.message, f"Use a context that may get Secret {facts.namespace}/{TLS_SECRET}")
-    live = facts.view.find(SECRETS, facts.namespace, TLS_SECRET)
+        return skip(listing.message, f"Use a context that may get Secret {facts.namespace}/{SERVER_SECRET}")
+    live = facts.view.find(SECRETS, facts.namespace, SERVER_SECRET)
     cure = f"See kubectl -n {facts.namespace} logs deploy/{OPERATOR}, or cert-manager's Certificate"
     if live is None:
-        return fail(f"there is no Secret {facts.namespace}/{TLS_SECRET}", cure)
+        return fail(f"there is no Secret {facts.namespace}/{SERVER_SECRET}", cure)
     try:
         until = expiry(base64.b64decode(str(part(live, "data").get("tls.crt") or "")))
     except binascii.Error:
         until = None
     if until is None:
-        return fail(f"tls.crt of {facts.namespace}/{TLS_SECRET} is no certificate", cure)
+        return fail(f"tls.crt of {facts.namespace}/{SERVER_SECRET} is no certificate", cure)
     left = until - facts.now
     told = f"good until {until:%Y-%m-%d %H:%M} UTC"
     if left <= timedelta(0):

@@ -4,16 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from penstock.access.names import LEASE, OPERATOR
 from penstock.cluster.resources import DEPLOYMENTS, LEASES
 from penstock.operations.view import ClusterView, part
 
 __all__ = [
-    "CA_SECRET",
-    "LEASE",
-    "OPERATOR",
-    "SERVER",
-    "SYSTEM_NAMESPACE",
-    "TLS_SECRET",
     "Leader",
     "leader",
     "moment",
@@ -22,12 +17,6 @@ __all__ = [
     "version_of",
 ]
 
-SYSTEM_NAMESPACE = "penstock-system"
-OPERATOR = "penstock-operator"
-SERVER = "penstock-server"
-LEASE = "penstock-operator"
-CA_SECRET = "penstock-ca"  # noqa: S105 - the name of a Secret
-TLS_SECRET = "penstock-server-tls"  # noqa: S105 - the same
 
 _PAST_DURATIONS = 2
 

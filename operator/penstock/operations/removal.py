@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from penstock.access.names import OPERATOR, SERVER
 from penstock.api.meta import GROUP
 from penstock.cluster.resources import (
     CONSUMERS,
@@ -23,7 +24,7 @@ from penstock.cluster.resources import (
     ROUTES,
     ResourceType,
 )
-from penstock.operations.installation import OPERATOR, SERVER, leader
+from penstock.operations.installation import leader
 from penstock.operations.view import ClusterView, conditions_of, name_of, namespace_of, part
 
 __all__ = [

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from penstock.access.names import OPERATOR
 from penstock.access.rights import Process, Right, Scope
 from penstock.access.table import RIGHTS
 from penstock.api.meta import GROUP
 from penstock.cluster.resources import OWN_KINDS
 from penstock.operations.checks import Needed
-from penstock.operations.installation import OPERATOR
 
 __all__ = ["needed_rights"]
 

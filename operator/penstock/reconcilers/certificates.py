@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from penstock.access.names import AUTHORITY_SECRET, SERVER_SECRET
 from penstock.certificates.pairs import bundle_pem
 from penstock.certificates.rotation import Held, Rotation, rotate
-from penstock.certificates.secrets import AUTHORITY_SECRET, SERVER_SECRET, differs, held_in, is_ours, render_secrets
+from penstock.certificates.secrets import differs, held_in, is_ours, render_secrets
 from penstock.cluster.client import Client
 from penstock.cluster.errors import NotFound
 from penstock.cluster.events import EventRecorder, Reference
