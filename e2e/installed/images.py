@@ -44,8 +44,12 @@ class Images:
         )
 
     def put_on(self, cluster: Cluster) -> None:
-        """On every node: no registry is asked for anything."""
+        """Where their pods can come: engines to nodes with GPUs, all else to the others. No registry is asked."""
+        gpu = [name for name in cluster.nodes if name.startswith("gpu")]
         for name, tar in self.tars.items():
             repository = _REPOSITORIES[name]
-            engines = _ENGINES if name == "engine" else ()
-            cluster.import_image(tar, names=(f"{repository}:{__version__}", f"{repository}:{OLDER}", *engines))
+            tags = [f"{repository}:{__version__}", f"{repository}:{OLDER}"]
+            if name == "engine":
+                cluster.import_image(tar, [*tags, *_ENGINES], gpu)
+            else:
+                cluster.import_image(tar, tags, [each for each in cluster.nodes if each not in gpu])

@@ -34,10 +34,12 @@ Object = dict[str, Any]
 _ROOT = Path(__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "penstock"
 CRDS_CHART = _ROOT / "charts" / "penstock-crds"
+_FOR_GPUS = ({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},)
 NODES = (
-    NodeSpec("gpu-a", gpus=("h100", 8), labels={"pool": "h100"}),
-    NodeSpec("gpu-b", gpus=("h200", 8), labels={"pool": "h200"}),
+    NodeSpec("gpu-a", gpus=("h100", 8), labels={"pool": "h100"}, taints=_FOR_GPUS),
+    NodeSpec("gpu-b", gpus=("h200", 8), labels={"pool": "h200"}, taints=_FOR_GPUS),
     NodeSpec("cpu-a"),
+    NodeSpec("cpu-b"),
 )
 
 MANAGER = "platform-team"

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL on loopback, from the programs that the machine has."""
+"""A throw-away PostgreSQL, from the programs that the machine has."""
 
 import os
 import pwd
@@ -6,14 +6,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["postgresql", "programs"]
 
 _DEBIAN = Path("/usr/lib/postgresql/15/bin")
 _USERS = ("postgres", "nobody")
+_LOOPBACK = "127.0.0.1"
 
 
 def programs() -> Path | None:
@@ -24,29 +26,48 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def postgresql(binaries: Path) -> Iterator[str]:
-    """Its URL; data and log are in a folder of its own, which goes with it."""
+def postgresql(binaries: Path, *, address: str = _LOOPBACK, enter: Sequence[str] = ()) -> Iterator[str]:
+    """Its URL; data and log are in a folder of its own, which goes with it.
+
+    It listens on that address only, of the network that the command `enter` leads into; anybody there may come in.
+    """
     # Not among a test's files: the user that it runs as must get there, and to nothing else.
     folder = Path(tempfile.mkdtemp(prefix="penstock-postgresql-"))
     try:
-        yield from _run_in(binaries, folder)
+        yield from _run_in(Programs(binaries, tuple(enter), _owner_of(folder)), folder, address)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_in(binaries: Path, folder: Path) -> Iterator[str]:
-    become = _owner_of(folder)
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Where they are, what leads into their network, and whom they run as; None: as we do."""
+
+    binaries: Path
+    enter: tuple[str, ...]
+    user: "pwd.struct_passwd | None"
+
+    def run(self, name: str, *words: str) -> None:
+        """To its end; its output goes to nowhere: the server that pg_ctl leaves behind would keep a pipe open."""
+        become = ("setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups", "--")
+        command = [*self.enter, *(become if self.user else ()), str(self.binaries / name), *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+def _run_in(programs: Programs, folder: Path, address: str) -> Iterator[str]:
     data = str(folder / "data")
-    _run([str(binaries / "initdb"), "-D", data, "-U", "penstock", "-A", "trust", "-N", "-E", "UTF8"], become)
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    programs.run("initdb", "-D", data, "-U", "penstock", "-A", "trust", "-N", "-E", "UTF8")
+    if address != _LOOPBACK:
+        with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all trust\n")
+    with socket.create_server((_LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    control = [str(binaries / "pg_ctl"), "-D", data]
-    _run([*control, "-o", options, "-l", str(folder / "log"), "-w", "start"], become)
+    options = f"-p {port} -c listen_addresses={address} -c unix_socket_directories= -c fsync=off"
+    programs.run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
     try:
-        yield f"postgresql://penstock@127.0.0.1:{port}/postgres"
+        yield f"postgresql://penstock@{address}:{port}/postgres"
     finally:
-        _run([*control, "-m", "immediate", "-w", "stop"], become)
+        programs.run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
 
 
 def _user() -> "pwd.struct_passwd | None":
@@ -54,21 +75,10 @@ def _user() -> "pwd.struct_passwd | None":
     return next((known[name] for name in _USERS if name in known), None)
 
 
-def _owner_of(folder: Path) -> Callable[[], None] | None:
+def _owner_of(folder: Path) -> "pwd.struct_passwd | None":
     """PostgreSQL does not run as root: another user owns the folder."""
     user = _user()
     if os.geteuid() != 0 or user is None:
         return None
     os.chown(folder, user.pw_uid, user.pw_gid)
-    uid, gid = user.pw_uid, user.pw_gid
-
-    def become() -> None:
-        os.setgid(gid)
-        os.setuid(uid)
-
-    return become
-
-
-def _run(command: Sequence[str], become: Callable[[], None] | None) -> None:
-    # Its output goes to nowhere: the server that pg_ctl leaves behind would keep a pipe open.
-    subprocess.run(command, check=True, preexec_fn=become, stdout=subprocess.DEVNULL, cwd="/")
+    return user

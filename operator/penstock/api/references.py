@@ -136,14 +136,14 @@ class TolerationOperator(StrEnum):
 
 @rules(
     Rule(
-        cel="!has(self.value) || self.value == '' || self.operator == 'Equal'",
+        cel="!has(self.value) || self.value == '' || !has(self.operator) || self.operator == 'Equal'",
         field="value",
         reason="must be empty when `operator` is 'Exists'",
         cure="Remove the value, or set `operator: Equal`",
         holds=lambda self: not self.value or self.operator == TolerationOperator.EQUAL,
     ),
     Rule(
-        cel="(has(self.key) && self.key != '') || self.operator == 'Exists'",
+        cel="(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
         field="key",
         reason="must not be empty when `operator` is 'Equal'",
         cure="Name the taint's key, or set `operator: Exists` to tolerate every taint",

@@ -144,14 +144,14 @@ class FailureAction(StrEnum):
 
 @rules(
     Rule(
-        cel="(self.onFailure == 'HumanReview') == has(self.reviewQueue)",
+        cel="(has(self.onFailure) && self.onFailure == 'HumanReview') == has(self.reviewQueue)",
         field="reviewQueue",
         reason="must be given exactly when `onFailure` is 'HumanReview'",
         cure="Name the queue, or remove `reviewQueue`",
         holds=lambda self: (self.on_failure is FailureAction.HUMAN_REVIEW) == (self.review_queue is not None),
     ),
     Rule(
-        cel="!has(self.escalateTo) || self.onFailure == 'Escalate'",
+        cel="!has(self.escalateTo) || (has(self.onFailure) && self.onFailure == 'Escalate')",
         field="escalateTo",
         reason="may not be given when `onFailure` is not 'Escalate'",
         cure="Set `onFailure: Escalate`, or remove `escalateTo`",

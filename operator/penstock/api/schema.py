@@ -120,7 +120,8 @@ def _normalise(node: Schema, path: str) -> Schema:
             return _normalise_object(result, path)
         case "array":
             _require(result, path, "items", "maxItems", "x-kubernetes-list-type")
-            return {**result, "items": _normalise(result["items"], f"{path}[]")}
+            items = _normalise(result["items"], f"{path}[]")
+            return {**result, "items": _unfilled(items) if result["x-kubernetes-list-type"] == "atomic" else items}
         case "integer":
             _require(result, path, "minimum", "maximum")
             wide = result["maximum"] > INT32_MAX or result["minimum"] < -INT32_MAX
@@ -129,6 +130,23 @@ def _normalise(node: Schema, path: str) -> Schema:
             return _normalise_string(result, path)
         case other:
             raise UnsupportedSchemaError(path, f"type {other} has no place in our API")
+
+
+def _unfilled(node: Schema) -> Schema:
+    """Without defaults: what an atomic list holds is owned as a whole by whoever applies it.
+
+    A default that the API server fills in there makes the next apply of the same manifest a write, as if the list had
+    been changed. Whoever reads the object knows the default; people find it in the description.
+    """
+    result = {key: value for key, value in node.items() if key != "default"}
+    if isinstance(node.get("default"), str | int):
+        result["description"] = f"{node.get('description', '')} Left out: {node['default']}.".strip()
+    if "properties" in node:
+        result["properties"] = {name: _unfilled(field) for name, field in node["properties"].items()}
+    for inner in ("items", "additionalProperties"):
+        if inner in node:
+            result[inner] = _unfilled(node[inner])
+    return result
 
 
 def _normalise_string(node: Schema, path: str) -> Schema:
