@@ -69,14 +69,19 @@ BY_THE_CHART: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]]
         ("gateways[0].namespace", "ai-platform", "secretNamespaces"),
     ),
     "a gateway that nobody watches": (
-        {**HOME, "watchNamespaces": ["assistants"], "gateways": [GATEWAY]},
+        {"watchNamespaces": ["assistants"], "secretNamespaces": ["assistants"], "gateways": [GATEWAY]},
         ("penstock.dev/v1alpha1/InferenceGateway",),
-        ("gateways[0].namespace", "ai-platform", "watchNamespaces"),
+        ("gateways[0].namespace", "ai-platform", "secretNamespaces"),
     ),
     "a gateway without a server": (
         {**HOME, "server": {"enabled": False}, "gateways": [GATEWAY]},
         ("penstock.dev/v1alpha1/InferenceGateway",),
         ("gateways[0]", "main", "server.enabled=true"),
+    ),
+    "Secrets of a namespace that nobody watches": (
+        {**HOME, "watchNamespaces": ["assistants"]},
+        (),
+        ("secretNamespaces[0]", "ai-platform", "watchNamespaces"),
     ),
     "gateways that expect TLS": (
         {"tls": {"mode": "Off"}, "server": {"gatewayURL": "https://control.example.com"}},
@@ -113,6 +118,7 @@ def test_the_crds_refuse_typos() -> None:
 
 
 ACROSS_FIELDS = (
+    "secretNamespaces[",
     "gateways[",
     "server.gatewayURL: ",
     "at '/server/postgresql/urlSecret/name': minLength",

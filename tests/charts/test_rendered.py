@@ -130,7 +130,9 @@ def test_the_images_are_those_of_the_release() -> None:
 
 def test_cluster_wide_mode_has_the_table() -> None:
     objects = render({"secretNamespaces": ["ai-platform"], "tls": {"mode": "Operator"}})
-    assert rules(named(objects, "ClusterRole", "penstock-operator")) == table(Scope.CLUSTER, Scope.WATCHED)
+    assert rules(named(objects, "ClusterRole", "penstock-operator")) == table(
+        Scope.CLUSTER, Scope.NAMESPACES, Scope.WATCHED
+    )
     assert rules(named(objects, "Role", "penstock-operator-own")) == table(Scope.OWN, Scope.CERTIFICATES)
     assert rules(named(objects, "Role", "penstock-operator-secrets")) == table(Scope.SECRETS)
     assert rules(named(objects, "ClusterRole", "penstock-server")) == table(Scope.CLUSTER, process="server")
@@ -139,7 +141,8 @@ def test_cluster_wide_mode_has_the_table() -> None:
 def test_namespaced_mode_has_only_pools_and_reading_cluster_wide() -> None:
     objects = render({"watchNamespaces": ["a", "b"], "secretNamespaces": ["b"]})
     wide = rules(named(objects, "ClusterRole", "penstock-operator"))
-    assert wide == table(Scope.CLUSTER)
+    named_ones = {(group, resource, verb, ("a", "b")) for group, resource, verb, _ in table(Scope.NAMESPACES)}
+    assert wide == table(Scope.CLUSTER) | named_ones
     assert {verb for _, resource, verb, _ in wide if not resource.startswith("inferencepools")} <= {
         "get",
         "list",

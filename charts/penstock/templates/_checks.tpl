@@ -1,9 +1,20 @@
 {{/* Refusals that a schema cannot say: field, value, reason, cure. Those that look at the cluster hold where there is one. */}}
 {{- define "penstock.check" -}}
+{{- include "penstock.checkNamespaces" . -}}
 {{- include "penstock.checkServer" . -}}
 {{- include "penstock.checkGateways" . -}}
 {{- if lookup "v1" "Namespace" "" "kube-system" -}}
 {{- include "penstock.checkCluster" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "penstock.checkNamespaces" -}}
+{{- if .Values.watchNamespaces -}}
+{{- range $index, $name := .Values.secretNamespaces -}}
+{{- if not (has $name $.Values.watchNamespaces) -}}
+{{- fail (printf "secretNamespaces[%d]: %s: the operator does not watch it, and would not start. Add the namespace to watchNamespaces, or take it off this list." $index $name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -25,9 +36,6 @@
 {{- end -}}
 {{- if not (has $gateway.namespace $.Values.secretNamespaces) -}}
 {{- fail (printf "%s.namespace: %s: the operator may not write this gateway's Secrets. Add the namespace to secretNamespaces." $field $gateway.namespace) -}}
-{{- end -}}
-{{- if and $.Values.watchNamespaces (not (has $gateway.namespace $.Values.watchNamespaces)) -}}
-{{- fail (printf "%s.namespace: %s: the operator does not watch it. Add the namespace to watchNamespaces." $field $gateway.namespace) -}}
 {{- end -}}
 {{- if not ($.Capabilities.APIVersions.Has "penstock.dev/v1alpha1/InferenceGateway") -}}
 {{- fail (printf "%s: %s: the cluster does not serve inferencegateways.penstock.dev. Install the chart penstock-crds first (with `helm template`, pass --api-versions penstock.dev/v1alpha1/InferenceGateway)." $field $gateway.name) -}}

@@ -19,6 +19,8 @@ class Scope(StrEnum):
 
     CLUSTER = "cluster"
     """Everywhere, in every mode: kinds without a namespace."""
+    NAMESPACES = "namespaces"
+    """On the Namespace objects that are watched: all of them, or in namespaced mode those of the named ones."""
     WATCHED = "watched"
     """In the namespaces that are watched: all of them, or in namespaced mode the named ones."""
     SECRETS = "secrets"
@@ -94,6 +96,8 @@ def _holds(right: Right, asked: Asked, reach: Reach) -> bool:
     match right.scope:
         case Scope.CLUSTER:
             return True
+        case Scope.NAMESPACES:
+            return reach.watched is None or asked.name in reach.watched
         case Scope.WATCHED:
             return reach.watched is None or asked.namespace in reach.watched
         case Scope.SECRETS:

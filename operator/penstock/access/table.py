@@ -83,7 +83,7 @@ _OWN_KINDS = (
 
 _SURROUNDINGS = (
     _operator(Scope.CLUSTER, _CORE, ("nodes",), _SEEN, "GPUs, labels and taints decide where a model fits"),
-    _operator(Scope.CLUSTER, _CORE, ("namespaces",), _SEEN, "pools and gateways admit namespaces by label"),
+    _operator(Scope.NAMESPACES, _CORE, ("namespaces",), _SEEN, "pools and gateways admit namespaces by label"),
     _operator(Scope.CLUSTER, "scheduling.k8s.io", ("priorityclasses",), ("get",), "one that is named must be there"),
     _operator(Scope.WATCHED, _CORE, ("resourcequotas",), _SEEN, "a quota that binds is told as such"),
     _operator(Scope.WATCHED, _CORE, ("pods",), _SEEN, "who takes GPUs, and which pods serve"),
@@ -126,6 +126,14 @@ _OWN_NAMESPACE = (
         ("get", "create", "patch"),
         "the certificate authority, and the server's certificate",
         names=(AUTHORITY_SECRET, SERVER_SECRET),
+    ),
+    _operator(
+        Scope.CERTIFICATES,
+        _CORE,
+        ("events",),
+        ("create", "patch"),
+        "that one of these Secrets is somebody else's; in namespaced mode its own namespace is not watched",
+        unaudited="an event that only a foreign Secret causes",
     ),
 )
 
