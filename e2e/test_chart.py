@@ -28,12 +28,13 @@ VALUES = "secretNamespaces={ai-platform},tls.mode=Operator"
 STRICTLY = (
     "apply",
     "--server-side",
+    "--field-manager=helm",
     "--force-conflicts",
     "--dry-run=server",
     "--validate=strict",
     "--warnings-as-errors",
 )
-"""Tried only; what Helm installed before is Helm's."""
+"""Tried only, and as Helm does it: what it applied before and does not name now goes."""
 NOT_HERE = ("cert-manager.io/", "monitoring.coreos.com/")
 """Groups whose definitions are others'."""
 CASES: dict[str, list[str]] = {
@@ -232,6 +233,16 @@ def test_an_upgrade_changes_what_was_asked_for(installed: Site) -> None:
     arguments = json.loads(shown)["spec"]["template"]["spec"]["containers"][0]["args"]
     assert "--workers=8" in arguments
     assert "--secret-namespaces=ai-platform" in arguments
+
+
+def test_a_server_moves_to_postgresql_and_back(installed: Site) -> None:
+    """Fields that exclude each other, and a claim that stays."""
+    secret = "server.postgresql.urlSecret.name"
+    for name, replicas, strategy in (("database", 2, "RollingUpdate"), ("", 1, "Recreate")):
+        installed.done("upgrade", "penstock", str(CHARTS / "penstock"), "--reuse-values", "--set", f"{secret}={name}")
+        shown = json.loads(installed.plane.kubectl("get", "deployment", "penstock-server", "-n", HOME, "-o", "json"))
+        assert (shown["spec"]["replicas"], shown["spec"]["strategy"]["type"]) == (replicas, strategy)
+        assert "penstock-server" in installed.plane.kubectl("get", "pvc", "-n", HOME, "-o", "name")
 
 
 def test_a_second_release_is_refused(installed: Site) -> None:
