@@ -36,3 +36,12 @@ def test_what_is_held_to_a_name_is_asked_with_it() -> None:
 
 def test_the_reader_s_own_are_among_them() -> None:
     assert Needed("", "list", "penstock.dev", "modeldeployments") in needed_rights("penstock-system", ())
+
+
+def test_namespaces_are_seen_by_name_where_some_are_watched() -> None:
+    def names(*arguments: str) -> set[str]:
+        rights = needed_rights("penstock-system", arguments)
+        return {each.name for each in rights if (each.account, each.resource) == (_ACCOUNT, "namespaces")}
+
+    assert names() == {""}
+    assert names("--watch-namespaces=a,b") == {"a", "b"}

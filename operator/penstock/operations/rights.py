@@ -24,22 +24,22 @@ def needed_rights(namespace: str, arguments: Sequence[str]) -> tuple[Needed, ...
         needed
         for right in theirs
         for place in _places(right.scope, namespace, arguments)
-        for needed in _of(right, account, place)
+        for needed in _of(right, account, place, _names(right, arguments))
     ]
     return (*own, *beside, *expanded)
 
 
-def _of(right: Right, account: str, place: str) -> Iterator[Needed]:
+def _of(right: Right, account: str, place: str, names: Sequence[str]) -> Iterator[Needed]:
     for resource in right.resources:
         for verb in right.verbs:
-            for name in right.names or ("",):
+            for name in names:
                 yield Needed(account, verb, right.group, resource, place, right.why, name)
 
 
 def _places(scope: Scope, own: str, arguments: Sequence[str]) -> Iterable[str]:
     """Namespaces in which rights of that scope are needed; an empty one: all of them."""
     match scope:
-        case Scope.CLUSTER:
+        case Scope.CLUSTER | Scope.NAMESPACES:
             return ("",)
         case Scope.WATCHED:
             return _named("--watch-namespaces", arguments) or ("",)
@@ -49,6 +49,13 @@ def _places(scope: Scope, own: str, arguments: Sequence[str]) -> Iterable[str]:
             return (own,)
         case Scope.CERTIFICATES:
             return (own,) if "--issue-certificates" in arguments else ()
+
+
+def _names(right: Right, arguments: Sequence[str]) -> Sequence[str]:
+    """Of the objects; in namespaced mode the operator may see no other Namespaces than the named ones."""
+    if right.scope is Scope.NAMESPACES:
+        return _named("--watch-namespaces", arguments) or ("",)
+    return right.names or ("",)
 
 
 def _named(option: str, arguments: Sequence[str]) -> tuple[str, ...]:
