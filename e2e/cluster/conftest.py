@@ -6,7 +6,9 @@ import pytest
 
 from installed.images import OLDER
 from installed.platform import Platform, running
+from level3.network import Network
 from level3.prerequisites import missing
+from testbed.postgresql import postgresql, programs
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with running(tmp_path_factory.mktemp("cluster")) as made:
         made.values.update({"images.penstock.tag": OLDER, "images.gateway.tag": OLDER})
         yield made
+
+
+@pytest.fixture(scope="session")
+def database(platform: Platform) -> Iterator[str]:
+    """The URL of an empty PostgreSQL that pods reach."""
+    place = programs()
+    if place is None:
+        pytest.skip("PostgreSQL's programs are missing: install the package postgresql")
+    with postgresql(place, address=Network.HOST, enter=platform.cluster.enter) as url:
+        yield url

@@ -3,7 +3,10 @@
 The tests stand in the order of a platform's life and share one cluster: each takes what the one before has left.
 """
 
+import base64
 import json
+import os
+import tarfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +18,7 @@ from installed.manifests import platform as resources
 from installed.platform import CHART, NODES, Platform
 from installed.rights import refused_requests, secrets_read, unused_rules, writes
 from installed.upheavals import Upheaval, drained, leader_change, resident_mib, under_load, upgraded
+from testbed.binaries import find
 from testbed.errors import CommandError
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -25,6 +29,8 @@ NEW = {"images.penstock.tag": "", "images.gateway.tag": ""}
 REPLICAS = 2
 ENGINES = 2 * REPLICAS
 LEADER_SECONDS = 20.0
+AT_ONCE = 40
+"""Requests that two replicas have under way at once, at the most, at 20 per second."""
 IDLE_MIB = 150.0
 QUIET_SECONDS = 20.0
 
@@ -177,8 +183,121 @@ def test_a_second_release_is_refused_with_the_reason(platform: Platform) -> None
         platform.cluster.helm("install", "other", str(CHART), "-n", "default")
 
 
+def test_two_servers_on_postgresql_take_over(platform: Platform, database: str) -> None:
+    """What SQLite holds is backed up and restored; then the chart is told, under load, and two servers run."""
+    platform.penstock("restore", "--input", str(platform.backed_up()), PENSTOCK_DATABASE_URL=database)
+    platform.apply(_url_secret(database))
+    with under_load(platform) as seen:
+        platform.values["server.postgresql.urlSecret.name"] = "penstock-database"
+        platform.upgrade()
+        platform.until(lambda: len(platform.component("server")) == 2, "two servers")
+    unharmed(seen)
+
+
+def _url_secret(database: str) -> dict[str, object]:
+    metadata = {"name": "penstock-database", "namespace": SYSTEM_NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"url": database}}
+
+
+@pytest.mark.parametrize("component", ["server", "operator"])
+def test_killing_a_pod_of_the_control_plane_is_unnoticed(platform: Platform, component: str) -> None:
+    """All of its processes at once; and the rest of them rolled right after."""
+    with under_load(platform) as seen:
+        platform.cluster.kill_pod(next(iter(platform.component(component))), SYSTEM_NAMESPACE)
+        words = ("-n", SYSTEM_NAMESPACE, f"deployment/penstock-{component}")
+        platform.cluster.kubectl("rollout", "restart", *words)
+        platform.cluster.kubectl("rollout", "status", *words, "--timeout=120s")
+    unharmed(seen)
+
+
+def test_a_killed_gateway_takes_only_its_own_requests_along(platform: Platform) -> None:
+    """The other one answers; what fails is no more than what the killed process had."""
+    with platform.load() as load:
+        platform.cluster.kill_pod(next(iter(platform.gateways())), GATEWAY_NAMESPACE)
+        answered = load.tally.answered
+        platform.until(lambda: load.tally.answered > answered + 100, "the other one answers")
+        tally = load.end()
+    assert tally.failed + tally.broken <= AT_ONCE, tally
+    platform.until(lambda: _ready(platform, "main"), "both replicas are ready", seconds=60)
+
+
+def _ready(platform: Platform, name: str) -> bool:
+    return platform.condition("inferencegateways", name, "Ready", GATEWAY_NAMESPACE) == "True"
+
+
+def test_status_and_doctor_find_nothing(platform: Platform) -> None:
+    """On a platform that is well; their exit status is 0."""
+    assert "Nothing needs attention" in platform.penstock("status")
+    assert " fail " not in platform.penstock("doctor")
+
+
+def test_the_support_bundle_holds_no_secret(platform: Platform) -> None:
+    """Nothing of the keys that are known here, in whatever form."""
+    path = platform.folder / "bundle.tar.gz"
+    platform.penstock("support-bundle", str(path))
+    with tarfile.open(path) as archive:
+        files = [archive.extractfile(member) for member in archive if member.isfile()]
+        content = b"".join(file.read() for file in files if file)
+    assert len(files) > 20
+    tokens = [_decoded(each) for each in _secrets(platform)]
+    assert tokens
+    assert not [token for token in (platform.key.encode(), *tokens) if token in content]
+
+
+def _secrets(platform: Platform) -> list[str]:
+    spaces = (GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE)
+    found = (each for space in spaces for each in platform.items("secrets", space))
+    return [
+        value
+        for secret in found
+        for key, value in secret.get("data", {}).items()
+        if key not in {"ca.crt", "tls.crt", "version", "release"}
+    ]
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
 def test_every_request_was_allowed_and_every_right_was_used(platform: Platform) -> None:
     """By the audit log of all that ran before."""
     assert refused_requests(platform.cluster) == []
     assert secrets_read(platform.cluster) <= {GATEWAY_NAMESPACE, MODELS_NAMESPACE, SYSTEM_NAMESPACE}
-    assert unused_rules(platform.cluster, platform.reach) == []
+    assert [str(each) for each in unused_rules(platform.cluster, platform.reach)] == []
+
+
+def test_uninstalling_leaves_nothing(platform: Platform) -> None:
+    """No resource, no pod, no Secret, Lease, role or definition of ours; the namespaces and the disk are the team's."""
+    said = platform.penstock("uninstall", "--yes", "--helm", "--timeout=300", PATH=_with_helm())
+    print(said)
+    kinds = "pods,secrets,leases,configmaps,deployments,services,networkpolicies,poddisruptionbudgets,roles"
+    for label in ("app.kubernetes.io/managed-by=penstock", "app.kubernetes.io/name=penstock"):
+        assert platform.cluster.kubectl("get", kinds, "-A", "-l", label, "-o", "name") == ""
+    wide = platform.cluster.kubectl("get", "crds,clusterroles,clusterrolebindings", "-o", "name")
+    assert [each for each in wide.split() if "penstock" in each] == []
+
+
+def _with_helm() -> str:
+    programs = find()
+    assert programs is not None
+    assert programs.helm is not None
+    return f"{programs.helm.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_the_same_lines_install_it_again(platform: Platform) -> None:
+    """On the cluster that was left, with the database that stayed."""
+    platform.install()
+    platform.serve(replicas=REPLICAS)
+    platform.until(platform.completes, "a completion", seconds=180)
+
+
+def test_it_installs_over_definitions_that_stayed(platform: Platform) -> None:
+    """`helm uninstall` alone takes no definition, no resource and no engine along."""
+    engines = platform.engines()
+    for release in ("penstock", "penstock-crds"):
+        platform.cluster.helm("uninstall", release, "-n", SYSTEM_NAMESPACE, "--wait", "--timeout=120s")
+    assert platform.completes(), "engines and gateways go on by themselves"
+    platform.install()
+    platform.until(lambda: _ready(platform, "main"), "the gateway's replicas are in step", seconds=120)
+    assert platform.completes()
+    assert platform.engines() == engines

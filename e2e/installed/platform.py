@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from installed.manifests import (
 )
 from level3.cluster import Cluster, NodeSpec
 from penstock.access.rights import Reach
+from testbed.binaries import find
 from testbed.errors import CommandError
 from testbed.processes import Daemon
 
@@ -158,6 +160,23 @@ class Platform:
             return bool(claim())
         except CommandError:
             return False
+
+    def penstock(self, *words: str, **variables: str) -> str:
+        """Our own command line, of this checkout, in the cluster's network; CommandError where its status is not 0."""
+        place = {"KUBECONFIG": str(self.cluster.kubeconfig), **variables}
+        stated = [f"{name}={value}" for name, value in place.items()]
+        return self.cluster.in_network([_ENV, *stated, *_python("penstock", *words)]).stdout
+
+    def backed_up(self) -> Path:
+        """The server's database in a file, by the line that the documentation has."""
+        programs = find()
+        assert programs is not None
+        inside = ["exec", "-n", SYSTEM_NAMESPACE, "deploy/penstock-server", "--", "penstock", "backup", "--output", "-"]
+        path = self.folder / "penstock.backup"
+        with path.open("wb") as file:
+            command = [str(programs.kubectl), f"--kubeconfig={self.cluster.kubeconfig}", *inside]
+            subprocess.run(command, check=True, stdout=file)
+        return path
 
     def story(self) -> str:
         """For whoever waited in vain."""

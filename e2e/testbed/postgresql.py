@@ -49,9 +49,13 @@ class Programs:
 
     def run(self, name: str, *words: str) -> None:
         """To its end; its output goes to nowhere: the server that pg_ctl leaves behind would keep a pipe open."""
-        become = ("setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups", "--")
-        command = [*self.enter, *(become if self.user else ()), str(self.binaries / name), *words]
+        command = [*self.enter, *self._become(), str(self.binaries / name), *words]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def _become(self) -> tuple[str, ...]:
+        if self.user is None:
+            return ()
+        return ("setpriv", f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups", "--")
 
 
 def _run_in(programs: Programs, folder: Path, address: str) -> Iterator[str]:
