@@ -66,6 +66,12 @@ def test_it_runs_as_a_user_without_rights_that_has_a_name(archive: Archive) -> N
     assert {"HOME=/tmp", "USER=penstock", "LOGNAME=penstock"} <= set(config["Env"])
 
 
+def test_every_link_leads_somewhere(archive: Archive) -> None:
+    links = {each.path: each.info.linkname for each in archive.entries() if each.info.issym()}
+    there = {each.path for each in archive.entries()} - links.keys()
+    assert {path for path in links if _resolved(path, links) not in there} == set()
+
+
 def test_programs_are_the_interpreter_and_its_own_commands(folder: str, archive: Archive) -> None:
     places = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/opt/penstock/bin/")
     names = {PurePosixPath(each.path).name for each in archive.entries() if each.path.startswith(places)}
@@ -173,6 +179,24 @@ def test_the_gateway_has_the_edge_and_nothing_of_the_operator(archives: Archives
 def test_the_engine_shares_the_layer_of_the_operators_dependencies(archives: Archives) -> None:
     operator, engine = archives("operator"), archives("engine")
     assert operator.config["rootfs"]["diff_ids"][1] == engine.config["rootfs"]["diff_ids"][1]
+
+
+def _resolved(path: str, links: dict[str, str]) -> str:
+    """Where a path leads in the end, links in its folders included; its own where it goes round in circles."""
+    found = "/"
+    rest = [*PurePosixPath(path).parts[1:]]
+    for _ in range(40):
+        while rest:
+            part = rest.pop(0)
+            found = str(PurePosixPath(found).parent if part == ".." else PurePosixPath(found, part))
+            if found in links:
+                break
+        if found not in links:
+            return found
+        target = PurePosixPath(links[found])
+        rest = [*target.parts[target.is_absolute() :], *rest]
+        found = "/" if target.is_absolute() else str(PurePosixPath(found).parent)
+    return path
 
 
 def _installed(archive: Archive) -> set[tuple[str, str]]:

@@ -123,13 +123,19 @@ def _standard_library(root: Path) -> None:
     source = _stdlib()
     target = root / source.relative_to("/")
     shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT, *_NOT_STDLIB))
-    for link in [path for path in target.rglob("*") if path.is_symlink() and not path.exists()]:
+    for link in [path for path in target.rglob("*") if path.is_symlink() and not _leads(path, root)]:
         link.unlink()
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     if not compileall.compile_dir(
         target, force=True, quiet=1, stripdir=str(root), prependdir="/", invalidation_mode=mode
     ):
         sys.exit(f"{source}: does not compile")
+
+
+def _leads(link: Path, root: Path) -> bool:
+    """Whether what it points to will be there in the image; Debian links a module of its own into /etc."""
+    target = link.readlink()
+    return (root / target.relative_to("/") if target.is_absolute() else link.parent / target).exists()
 
 
 def _extensions(folder: Path) -> Iterator[Path]:
