@@ -1,4 +1,4 @@
-"""What the platform team of these tests applies: namespaces that enforce *restricted*, two pools, models, one entry."""
+"""What the platform team of these tests applies: namespaces that enforce *restricted*, a pool, models, one entry."""
 
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,7 @@ def volume(folder: Path) -> Object:
 def platform(*, key: str, gateways: int = 2, replicas: int = 2) -> list[Object]:
     """One gateway, the models `chat` and `spare` behind the Route `chat`, and one Consumer with that key."""
     return [
-        _pool("h100", "h100", "DE"),
-        _pool("h200", "h200", "DE"),
+        _pool("h100", "DE"),
         _ours("InferenceGateway", "main", GATEWAY_NAMESPACE, _gateway(gateways)),
         *(_ours("ModelDeployment", name, MODELS_NAMESPACE, _model(replicas)) for name in ("chat", "spare")),
         _ours("Route", "chat", MODELS_NAMESPACE, _route("chat", "spare")),
@@ -65,9 +64,9 @@ def _ours(kind: str, name: str, namespace: str, spec: Object) -> Object:
     return {"apiVersion": _OURS, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
-def _pool(name: str, label: str, country: str) -> Object:
+def _pool(name: str, country: str) -> Object:
     spec = {
-        "nodeSelector": {"pool": label},
+        "nodeSelector": {"pool": name},
         "location": {"countries": [country]},
         "price": {"perGPUHour": "2.00", "currency": "USD"},
     }

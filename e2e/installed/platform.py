@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import secrets
+import shlex
 import subprocess
 import sys
 import time
@@ -29,17 +31,16 @@ from testbed.binaries import find
 from testbed.errors import CommandError
 from testbed.processes import Daemon
 
-__all__ = ["CHART", "CRDS_CHART", "MANAGER", "NODES", "Load", "NotInTime", "Platform", "listed", "running"]
+__all__ = ["CHART", "MANAGER", "NODES", "Load", "NotInTime", "Platform", "listed", "running"]
 
 Object = dict[str, Any]
 
 _ROOT = Path(__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "penstock"
-CRDS_CHART = _ROOT / "charts" / "penstock-crds"
 _FOR_GPUS = ({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},)
 NODES = (
     NodeSpec("gpu-a", gpus=("h100", 8), labels={"pool": "h100"}, taints=_FOR_GPUS),
-    NodeSpec("gpu-b", gpus=("h200", 8), labels={"pool": "h200"}, taints=_FOR_GPUS),
+    NodeSpec("gpu-b", gpus=("h100", 8), labels={"pool": "h100"}, taints=_FOR_GPUS),
     NodeSpec("cpu-a"),
     NodeSpec("cpu-b"),
 )
@@ -56,7 +57,6 @@ _ENV = "/usr/bin/env"
 
 
 _VALUES: Mapping[str, str] = {
-    "secretNamespaces": f"{{{GATEWAY_NAMESPACE},{MODELS_NAMESPACE}}}",
     "test.gateway.name": "main",
     "test.gateway.namespace": GATEWAY_NAMESPACE,
     "test.gateway.model": "chat",
@@ -129,16 +129,16 @@ class Platform:
         conditions = self.get(kind, name, namespace).get("status", {}).get("conditions", [])
         return next((str(each["status"]) for each in conditions if each["type"] == which), "")
 
-    def install(self, *words: str) -> None:
-        """By the README's two lines; `words` are further arguments of the second."""
-        self.cluster.helm("upgrade", "--install", "penstock-crds", str(CRDS_CHART), *_HERE)
-        self.upgrade(*words)
+    def install(self) -> None:
+        """By the README's two lines."""
+        definitions, _ = _lines()
+        self.cluster.helm(*definitions)
+        self.upgrade()
 
-    def upgrade(self, *words: str, wait: bool = True) -> None:
-        """The chart as it is in this checkout, with the values of this platform."""
+    def upgrade(self, *words: str) -> None:
+        """By the second of them, with the values of this platform and further arguments."""
         sets = [f"--set={name}={value}" for name, value in self.values.items()]
-        waiting = ("--wait", "--timeout=180s") if wait else ()
-        self.cluster.helm("upgrade", "--install", "penstock", str(CHART), *_HERE, *sets, *waiting, *words)
+        self.cluster.helm(*_lines()[1], "--timeout=180s", *sets, *words)
 
     def serve(self, *, replicas: int = 2) -> None:
         """The platform's resources; they are served some time later."""
@@ -249,7 +249,11 @@ class Platform:
         return path
 
 
-_HERE = (f"--namespace={SYSTEM_NAMESPACE}",)
+def _lines() -> list[list[str]]:
+    """Helm's arguments as the README has them; the charts are this checkout's."""
+    text = (_ROOT / "README.md").read_text()
+    found = [shlex.split(line) for line in re.findall(r"^    helm (upgrade .*)$", text, re.MULTILINE)]
+    return [[str(_ROOT / word) if word.startswith("charts/") else word for word in words] for words in found]
 
 
 def listed(*manifests: Object) -> str:

@@ -21,18 +21,6 @@ from penstock.api.validation import parse
 from penstock.cli import main
 
 _DOCS = ROOT / "docs"
-_COMING = {
-    "day-two.md",
-    "cli.md",
-    "chart.md",
-    "images.md",
-    "security/tls.md",
-    "security/namespaces.md",
-    "runbooks/index.md",
-}
-"""Pages of the same release that are written beside these."""
-_COMING_COMMANDS = {"rbac", "status", "doctor", "support-bundle", "backup", "restore", "uninstall", "completion"}
-_COMING_PATHS = {(_DOCS / each).resolve() for each in _COMING}
 _NOT_LISTED = re.compile(r"(adr/\d{4}-.*|runbooks/.*)\.md")
 _OURS = [(block, each) for block, each in manifests() if str(each.get("apiVersion", "")).startswith(f"{GROUP}/")]
 _RUNNING = [block for block in blocks() if block.runs]
@@ -44,15 +32,13 @@ def test_the_navigation_is_whole() -> None:
     listed = navigation()
     there = {str(path.relative_to(_DOCS)) for path in _DOCS.rglob("*.md")}
     assert len(listed) == len(set(listed))
-    assert set(listed) - there <= _COMING
+    assert set(listed) - there == set()
     assert {page for page in there - set(listed) if not _NOT_LISTED.fullmatch(page)} == set()
 
 
 @pytest.mark.parametrize("link", list(links()), ids=str)
 def test_links_lead_somewhere(link: Link) -> None:
     """To a file or a folder of the checkout, and to a heading of it where one is named."""
-    if link.target in _COMING_PATHS and not link.target.exists():
-        return
     assert link.target.exists()
     assert not link.anchor or link.anchor in anchors(link.target)
 
@@ -88,7 +74,7 @@ def test_every_command_is_one_with_these_options(block: Block, words: list[str])
     name = next((word for word in words if not word.startswith("-")), "")
     command = main.get_command(click.Context(main), name)
     if command is None:
-        assert words == ["--version"] or name in _COMING_COMMANDS, block
+        assert words == ["--version"], block
         return
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
     asked = {word.partition("=")[0] for word in words[words.index(name) + 1 :] if re.match(r"--?[a-z]", word)}
