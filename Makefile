@@ -70,13 +70,13 @@ bench: $(STAMP) ## Print the published figures, one JSON line each
 check: fmt lint types imports verify test ## Everything a commit must pass
 
 fmt: $(STAMP) ## Format the code
-	@$(BIN)/ruff format operator tests e2e bench tools
+	@$(BIN)/ruff format operator tests e2e bench tools images
 
 lint: $(STAMP) ## Lint
-	@$(BIN)/ruff check operator tests e2e bench tools
+	@$(BIN)/ruff check operator tests e2e bench tools images
 
 types: $(STAMP) ## Check types
-	@$(BIN)/mypy operator/penstock operator/penstock_gateway operator/penstock_policy e2e bench tools
+	@$(BIN)/mypy operator/penstock operator/penstock_gateway operator/penstock_policy e2e bench tools images/build.py images/imagebuild
 
 imports: $(STAMP) ## Hold the doors between the rooms
 	@$(BIN)/lint-imports
@@ -87,6 +87,7 @@ crds: $(STAMP) ## Write crds/ from the models
 charts: $(STAMP) ## Write what is generated of the charts, and the plain manifests from them (needs Helm)
 	@$(BIN)/penstock rbac charts/penstock/files
 	@$(BIN)/python -m tools.dashboards
+	@$(BIN)/python tools/chart_values.py
 	@$(BIN)/python tools/render_manifests.py
 
 docs: $(STAMP) ## Write docs/reference/ from the models
@@ -106,6 +107,7 @@ verify: $(STAMP) ## Generated files are up to date
 	@$(BIN)/penstock reference --check docs/reference
 	@$(BIN)/penstock rbac --check charts/penstock/files
 	@$(BIN)/python -m tools.dashboards --check
+	@$(BIN)/python tools/chart_values.py --check
 
 requirements: $(STAMP) ## Pin the requirements anew, with hashes
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o requirements/runtime.txt pyproject.toml
