@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import cold_start, gateway_sync, placement, reconcile, steady
+from bench import cold_start, gateway_sync, install, placement, reconcile, steady
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "placement": placement.main,
@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "steady": steady.main,
     "cold-start": cold_start.main,
     "gateway-sync": gateway_sync.main,
+    "install": install.main,
 }
 
 

@@ -52,7 +52,7 @@ def platform(*, key: str, gateways: int = 2, replicas: int = 2) -> list[Object]:
     """One gateway, the models `chat` and `spare` behind the Route `chat`, and one Consumer with that key."""
     return [
         _pool("h100", "DE"),
-        _ours("InferenceGateway", "main", GATEWAY_NAMESPACE, _gateway(gateways)),
+        _ours("InferenceGateway", "entry", GATEWAY_NAMESPACE, _gateway(gateways)),
         *(_ours("ModelDeployment", name, MODELS_NAMESPACE, _model(replicas)) for name in ("chat", "spare")),
         _ours("Route", "chat", MODELS_NAMESPACE, _route("chat", "spare")),
         _secret(key),
@@ -102,7 +102,7 @@ def _consumer() -> Object:
 
 
 def _gateway_reference() -> Object:
-    return {"name": "main", "namespace": GATEWAY_NAMESPACE}
+    return {"name": "entry", "namespace": GATEWAY_NAMESPACE}
 
 
 def _secret(key: str) -> Object:

@@ -57,7 +57,7 @@ _ENV = "/usr/bin/env"
 
 
 _VALUES: Mapping[str, str] = {
-    "test.gateway.name": "main",
+    "test.gateway.name": "entry",
     "test.gateway.namespace": GATEWAY_NAMESPACE,
     "test.gateway.model": "chat",
     "test.gateway.keySecret.name": CONSUMER_KEY[0],
@@ -191,12 +191,12 @@ class Platform:
     @property
     def entry(self) -> str:
         """The gateway's URL, for processes in the cluster's network."""
-        service = self.get("service", "main-gateway", GATEWAY_NAMESPACE)
+        service = self.get("service", "entry-gateway", GATEWAY_NAMESPACE)
         return f"http://{service['spec']['clusterIP']}:8000"
 
     def completes(self) -> bool:
         """Whether a client with its key gets an answer from the model `chat`, now."""
-        if not self.get("service", "main-gateway", GATEWAY_NAMESPACE):
+        if not self.get("service", "entry-gateway", GATEWAY_NAMESPACE):
             return False
         command = _python("installed.ask", self.entry, "chat", "--key-file", str(self._key_file()))
         return self.cluster.in_network(command, check=False).returncode == 0
