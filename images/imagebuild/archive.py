@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,9 +37,9 @@ class Entry:
         return not self.info.issym() and bool(self.info.mode & 0o022)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
-    """One layer, as it is stored."""
+    """One layer, as it is stored; it is unpacked in memory, once."""
 
     name: str
     data: bytes
@@ -50,20 +51,26 @@ class Layer:
 
     def entries(self, *, contents: bool = False) -> Iterator[Entry]:
         """Every file of it; with `contents` what is in them too."""
-        with tarfile.open(fileobj=BytesIO(self._plain()), mode="r:") as layer:
-            for info in layer:
-                file = layer.extractfile(info) if contents and info.isreg() else None
-                yield Entry(str(PurePosixPath("/", info.name)), info, file.read() if file else b"")
+        for info in self._infos:
+            read = contents and info.isreg()
+            content = self._plain[info.offset_data : info.offset_data + info.size] if read else b""
+            yield Entry(str(PurePosixPath("/", info.name)), info, content)
 
     def extract(self, folder: Path) -> None:
         """Unpack it over what is there, owners included; a layer with whiteouts is refused, as ours have none."""
-        with tarfile.open(fileobj=BytesIO(self._plain()), mode="r:") as layer:
-            hidden = [info.name for info in layer if PurePosixPath(info.name).name.startswith(_WHITEOUT)]
-            if hidden:
-                message = f"{self.name}: whiteouts are not played ({hidden[0]})"
-                raise ArchiveError(message)
+        hidden = [info.name for info in self._infos if PurePosixPath(info.name).name.startswith(_WHITEOUT)]
+        if hidden:
+            message = f"{self.name}: whiteouts are not played ({hidden[0]})"
+            raise ArchiveError(message)
+        with tarfile.open(fileobj=BytesIO(self._plain), mode="r:") as layer:
             layer.extractall(folder, filter="fully_trusted", numeric_owner=True)  # noqa: S202 - what we built ourselves
 
+    @cached_property
+    def _infos(self) -> tuple[tarfile.TarInfo, ...]:
+        with tarfile.open(fileobj=BytesIO(self._plain), mode="r:") as layer:
+            return tuple(layer)
+
+    @cached_property
     def _plain(self) -> bytes:
         if self.data.startswith(_GZIP):
             return zlib.decompress(self.data, wbits=zlib.MAX_WBITS | 16)

@@ -188,8 +188,9 @@ def _owner(path: Path) -> str:
     """The package of a file; dpkg knows some by the name from before /usr was merged."""
     for name in (str(path), str(path).removeprefix("/usr")):
         answer = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True, check=False)
-        if answer.returncode == 0:
-            return answer.stdout.splitlines()[0].rpartition(": ")[0].partition(",")[0]
+        for line in answer.stdout.splitlines():
+            if not line.startswith("diversion by "):
+                return line.rpartition(": ")[0].partition(",")[0]
     return ""
 
 
