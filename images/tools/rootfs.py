@@ -68,6 +68,8 @@ def main() -> None:
             _copy(library, root)
             copied.append(Path(os.path.realpath(library)))
     _data(root)
+    for link in [path for path in root.rglob("*") if path.is_symlink() and not _leads(path, root)]:
+        link.unlink()
     _packages([*copied, *(_stdlib() / name for name in _OF_EACH_PACKAGE)], root)
     _accounts(root)
 
@@ -123,8 +125,6 @@ def _standard_library(root: Path) -> None:
     source = _stdlib()
     target = root / source.relative_to("/")
     shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*_LEFT_OUT, *_NOT_STDLIB))
-    for link in [path for path in target.rglob("*") if path.is_symlink() and not _leads(path, root)]:
-        link.unlink()
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     if not compileall.compile_dir(
         target, force=True, quiet=1, stripdir=str(root), prependdir="/", invalidation_mode=mode
