@@ -21,7 +21,18 @@ USER = 65532
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Links into /usr on a Debian with a merged /usr; the loader is looked for through one of them."""
 
-_LEFT_OUT = ("test", "tests", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "lib2to3", "pydoc_data")
+_LEFT_OUT = (
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "turtle.py",
+    "ensurepip",
+    "lib2to3",
+    "pydoc_data",
+    "sitecustomize.py",
+)
 _OF_EACH_PACKAGE = ("os.py", "json/__init__.py")
 """Debian splits the library over two packages; one module of each stands for them."""
 

@@ -23,7 +23,7 @@ _LONGEST_LICENSE = 100
 def main() -> None:
     """Write `--output`."""
     options = _parser().parse_args()
-    image = Component(name=options.image, version=options.version, type=ComponentType.CONTAINER)
+    image = Component(name=options.image, version=options.version, type=ComponentType.CONTAINER, bom_ref=options.image)
     # Neither a random number nor the clock: the same image has the same SBOM.
     serial = uuid5(NAMESPACE_URL, f"{options.image}:{options.version}")
     bom = Bom(components=[*_packages(options.root), *_distributions(options.site)], serial_number=serial)
