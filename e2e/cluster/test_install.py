@@ -229,6 +229,50 @@ def _ready(platform: Platform, name: str) -> bool:
     return platform.condition("inferencegateways", name, "Ready", GATEWAY_NAMESPACE) == "True"
 
 
+def test_a_replica_that_is_scaled_away_takes_no_request_along(platform: Platform) -> None:
+    """It is marked, drained and then deleted, before any other."""
+    with under_load(platform) as seen:
+        platform.cluster.kubectl("scale", "-n", MODELS_NAMESPACE, "md/spare", "--replicas=1")
+        platform.until(lambda: len(platform.engines()) == ENGINES - 1, "one engine is gone")
+    assert (seen.tally.failed, seen.tally.broken) == (0, 0), seen.tally
+    platform.cluster.kubectl("scale", "-n", MODELS_NAMESPACE, "md/spare", "--replicas=2")
+    platform.until(lambda: len(platform.engines()) == ENGINES, "it is back")
+
+
+def test_a_model_that_only_the_hub_knows_is_served_with_its_priority(platform: Platform) -> None:
+    """Its config is read from the hub's mirror and kept in the cluster; the PriorityClass is looked up."""
+    name = "acme/private-8b"
+    with platform.hub(name) as url:
+        platform.apply(_priority(), _private(name, url))
+        platform.until(
+            lambda: platform.condition("modeldeployments", "private", "Ready") == "True", "it is ready", seconds=180
+        )
+    (pod,) = platform.items("pods", labels="penstock.dev/deployment=private")
+    assert pod["spec"]["priorityClassName"] == "batch"
+    assert platform.items("configmaps", SYSTEM_NAMESPACE, "penstock.dev/role=model-facts")
+    platform.cluster.kubectl("delete", "md", "private", "-n", MODELS_NAMESPACE, "--timeout=120s")
+
+
+def _priority() -> dict[str, object]:
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": "batch"},
+        "value": 1000,
+        "preemptionPolicy": "Never",
+    }
+
+
+def _private(model: str, url: str) -> dict[str, object]:
+    source = {"type": "Hub", "hub": {"mirrorURL": url}}
+    return {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "private", "namespace": MODELS_NAMESPACE},
+        "spec": {"model": model, "source": source, "priorityClassName": "batch"},
+    }
+
+
 def test_status_and_doctor_find_nothing(platform: Platform) -> None:
     """On a platform that is well; their exit status is 0."""
     assert "Nothing needs attention" in platform.penstock("status")

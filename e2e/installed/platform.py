@@ -26,6 +26,7 @@ from installed.manifests import (
     volume,
 )
 from level3.cluster import Cluster, NodeSpec
+from level3.network import Network
 from penstock.access.rights import Reach
 from testbed.binaries import find
 from testbed.errors import CommandError
@@ -52,6 +53,7 @@ _PATIENCE_SECONDS = 120.0
 _LOOK_SECONDS = 0.25
 _KEY_BYTES = 24
 _FAREWELL_SECONDS = 60.0
+_HUB_PORT = 8333
 _USER = 65532
 _ENV = "/usr/bin/env"
 
@@ -219,6 +221,17 @@ class Platform:
     def reach(self) -> Reach:
         """Which namespaces the chart's values give the operator."""
         return Reach(SYSTEM_NAMESPACE, frozenset({GATEWAY_NAMESPACE, MODELS_NAMESPACE}))
+
+    @contextmanager
+    def hub(self, model: str) -> Iterator[str]:
+        """The URL of a model hub in the cluster's network that has this one model."""
+        words = ("--address", Network.HOST, "--port", str(_HUB_PORT))
+        daemon = self.cluster.start_in_network("hub", _python("installed.hub", model, *words))
+        try:
+            yield f"http://{Network.HOST}:{_HUB_PORT}"
+        finally:
+            daemon.stop(_FAREWELL_SECONDS)
+            self.cluster.forget("hub")
 
     def engines(self) -> Mapping[str, str]:
         """Uid by name of every engine's pod that is not being deleted."""
