@@ -113,6 +113,7 @@ requirements: $(STAMP) ## Pin the requirements anew, with hashes
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o requirements/runtime.txt pyproject.toml
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe --extra dev -o requirements/dev.txt pyproject.toml
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o requirements/docs.txt requirements/docs.in
+	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe -o images/tools/requirements.txt images/tools/requirements.in
 
 clean: ## Remove what was made here
 	@rm -rf $(VENV) $(EDGE) $(SITE) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
