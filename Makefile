@@ -55,11 +55,13 @@ testbed-cluster: $(STAMP) ## The same with kubelet, Helm, BuildKit and the rest 
 images: $(STAMP) ## Build the images: by BuildKit as root, by Docker with ARGS=--docker
 	@$(BIN)/python images/build.py $(ARGS)
 
-e2e: $(STAMP) gateway testbed ## A real control plane with KWOK nodes, the real LiteLLM: placement, serving, sync, faults
-	@$(BIN)/python -m pytest e2e --ignore=e2e/cluster --ignore=e2e/images --ignore=e2e/level3 $(ARGS)
+e2e: $(STAMP) gateway ## A real control plane with KWOK nodes, the real LiteLLM: placement, serving, sync, faults
+	@$(MAKE) --no-print-directory testbed ARGS=
+	@$(BIN)/python -m pytest e2e --ignore=e2e/cluster --ignore=e2e/images --ignore=e2e/level3 --ignore=e2e/test_level3_node.py $(ARGS)
 
-e2e-cluster: $(STAMP) testbed-cluster images ## Images and chart on three real nodes: install, upgrade, drain, rights (root)
-	@$(BIN)/python -m pytest e2e/level3 e2e/images e2e/cluster -p no:randomly $(ARGS)
+e2e-cluster: $(STAMP) ## Images and chart on four real nodes: install, upgrade, drain, rights (root)
+	@$(MAKE) --no-print-directory testbed-cluster images ARGS=
+	@$(BIN)/python -m pytest e2e/level3 e2e/images e2e/test_level3_node.py e2e/cluster -p no:randomly $(ARGS)
 
 soak: $(STAMP) ## What takes long: many property cases, hours of faults (SECONDS_OF_FAULTS=3600)
 	@HYPOTHESIS_PROFILE=$(if $(SOAK_SAMPLE),sample,soak) SOAK_SAMPLE=$(SOAK_SAMPLE) $(BIN)/python -m pytest tests -m "property or soak" --override-ini timeout=0 -p no:randomly $(if $(SOAK_SAMPLE),-n 3 --dist loadfile) $(ARGS)
