@@ -1,4 +1,4 @@
-"""Installed as users do, on a real cluster of three nodes: how soon it answers, and what an upheaval costs.
+"""Installed as users do, on a real cluster of four nodes: how soon it answers, and what an upheaval costs.
 
 Level 3 needs root, containerd and the test bed's programs (`make testbed-cluster`). Every figure but the images' sizes
 is measured on one cluster that this run starts and ends.

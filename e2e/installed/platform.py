@@ -49,7 +49,7 @@ NODES = (
 MANAGER = "platform-team"
 """The field manager of the platform's own resources."""
 
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 180.0
 _LOOK_SECONDS = 0.25
 _KEY_BYTES = 24
 _FAREWELL_SECONDS = 60.0
@@ -140,7 +140,7 @@ class Platform:
     def upgrade(self, *words: str) -> None:
         """By the second of them, with the values of this platform and further arguments."""
         sets = [f"--set={name}={value}" for name, value in self.values.items()]
-        self.cluster.helm(*_lines()[1], "--timeout=180s", *sets, *words)
+        self.cluster.helm(*_lines()[1], "--timeout=300s", *sets, *words)
 
     def serve(self, *, replicas: int = 2) -> None:
         """The platform's resources; they are served some time later."""

@@ -15,6 +15,7 @@ _SETTLE_SECONDS = 3.0
 _SERVED_AFTER = 40
 """Requests that are answered after it is over, so that what comes late is seen."""
 _LEADER_SECONDS = 60.0
+_DRAIN_SECONDS = 300.0
 _KIB_PER_MIB = 1024
 
 
@@ -56,7 +57,7 @@ def drained(platform: Platform, node: str, *, per_second: float = 20.0) -> Uphea
     """`kubectl drain` of a node, which comes back afterwards."""
     with under_load(platform, per_second=per_second) as seen:
         try:
-            platform.cluster.drain(node)
+            platform.cluster.drain(node, timeout=_DRAIN_SECONDS)
             time.sleep(_SETTLE_SECONDS)
         finally:
             platform.cluster.uncordon(node)

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from builders.hub import local_hub
 from integration.stage import Stage, condition, deployment, node, pool
 
 Object = dict[str, Any]
@@ -199,3 +200,19 @@ async def test_a_quota_is_respected_and_explained(cluster: Stage) -> None:
     await cluster.rest()
     assert "ResourceQuota" in placed(cluster)
     assert cluster.picture() == {}
+
+
+async def test_a_model_that_only_the_hub_knows_is_asked_for_once(cluster: Stage) -> None:
+    """Its config is read, kept in the cluster, and read from there by the next operator."""
+    async with local_hub("acme/private-8b") as hub:
+        await cluster.kill()
+        await cluster.start(hub_enabled=True, hub_url=hub.url)
+        cluster.put(deployment("private", model="acme/private-8b"))
+        await cluster.ready("private")
+        asked = list(hub.asked)
+        assert len(asked) == len(set(asked)) > 0
+        await cluster.kill()
+        await cluster.start(hub_enabled=True, hub_url=hub.url)
+        cluster.put(deployment("another", model="acme/private-8b"))
+        await cluster.ready("private", "another")
+        assert hub.asked == asked

@@ -44,6 +44,8 @@ class PlacementReconciler:
         """One pass; again when the earliest fall-back timer ends."""
         started = self.clock.monotonic()
         await self._refresh_tenants()
+        for key in self.book.unasked():
+            self.world.enqueue(key)
         fleet = self._fleet()
         candidates = dict(self.world.tenants)
         decisions = await asyncio.to_thread(place, fleet, self.clock.now())
