@@ -13,7 +13,7 @@ from testbed.postgresql import postgresql, programs
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Three nodes with our images; the first test installs the older release on it."""
+    """Four nodes with our images; the first test installs the older release on it."""
     if reasons := missing():
         pytest.skip(f"no whole node can be run here: {'; '.join(reasons)}")
     with running(tmp_path_factory.mktemp("cluster")) as made:

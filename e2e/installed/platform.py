@@ -1,4 +1,4 @@
-"""A cluster of three nodes with Penstock's own images on it, and what its users do: install, serve, load, upgrade."""
+"""A cluster of four nodes with Penstock's own images on it, and what its users do: install, serve, load, upgrade."""
 
 import json
 import os
@@ -116,9 +116,7 @@ class Platform:
 
     def get(self, kind: str, name: str, namespace: str = MODELS_NAMESPACE) -> Object:
         """One object, or an empty one."""
-        text = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        found: Object = json.loads(text or "{}")
-        return found
+        return self.cluster.get(kind, name, namespace)
 
     def items(self, kind: str, namespace: str = MODELS_NAMESPACE, labels: str = "") -> list[Object]:
         """All of a kind in a namespace."""

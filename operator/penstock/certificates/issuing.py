@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from penstock.access.names import SERVER
 from penstock.certificates.pairs import BACKDATED, Pair, PrivateKey
 
 __all__ = ["new_authority", "new_server"]
@@ -30,7 +31,7 @@ def new_authority(now: datetime, life: timedelta) -> Pair:
 def new_server(signer: Pair, names: Sequence[str], now: datetime, life: timedelta) -> Pair:
     """For a server of these DNS names and IP addresses; it holds no longer than its signer does."""
     key, serial, by = _new_key(), x509.random_serial_number(), signer.certificate
-    common = names[0] if len(names[0]) <= _LONGEST_COMMON_NAME else "penstock-server"
+    common = names[0] if len(names[0]) <= _LONGEST_COMMON_NAME else SERVER
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     end = min(now + life, by.not_valid_after_utc)
     builder = _builder(subject, by.subject, key, serial=serial, life=(now, end))

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kinds import KINDS
 from penstock.cluster.fake.player import Player, PlayerSettings
@@ -33,7 +34,6 @@ Object = dict[str, Any]
 SAMPLE_NODES: Mapping[str, int] = {"h100": 2, "b200": 1, "a100": 2, "mi300x": 1}
 """Nodes of eight GPUs for the pools of the samples."""
 
-_OPERATOR_NAMESPACE = "penstock-system"
 _PROBES_AT_ONCE = 64
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 
@@ -166,7 +166,7 @@ class SimulatedCluster:
     def _install(self) -> None:
         for kind in KINDS:
             self.server.put(custom_resource_definition(kind))
-        self.server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _OPERATOR_NAMESPACE}})
+        self.server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}})
         self.add_nodes((*sample_fleet(self._settings.nodes), *plain_nodes(self._settings.plain)))
 
     async def _run(self, player: Player) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.cluster.fake.player.objects import find_condition, name_of, place_of
 from penstock.simulation.stage import Place, Stage
 
@@ -118,7 +119,7 @@ def _labels(node: Object) -> str:
 
 
 def _leads(stage: Stage) -> str:
-    leases = stage.cluster.server.objects("leases", "penstock-system")
+    leases = stage.cluster.server.objects("leases", SYSTEM_NAMESPACE)
     held = [
         lease for lease in leases if lease["spec"].get("holderIdentity", "").endswith(f"_{stage.operator.identity}")
     ]
