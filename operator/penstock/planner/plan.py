@@ -12,6 +12,7 @@ __all__ = [
     "Checkpoint",
     "Decision",
     "DecisionReason",
+    "Expectation",
     "MemoryPlan",
     "Plan",
     "Rejection",
@@ -93,8 +94,22 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one replica is expected to do at the load that is planned for it; latencies are means."""
+
+    concurrency: int
+    time_to_first_token_milliseconds: float
+    time_per_output_token_milliseconds: float
+    requests_per_second: float
+    output_tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """How one replica runs."""
+    """How one replica runs.
+
+    `attention_ranks` is over how many ranks attention runs data-parallel (1: plain tensor parallelism).
+    """
 
     pool: str
     accelerator: str
@@ -112,6 +127,8 @@ class Plan:
     kv_cache_dtype: str
     memory: MemoryPlan
     price_per_replica_hour: Money | None
+    attention_ranks: int = 1
+    expected: Expectation | None = None
 
     @property
     def gpus(self) -> int:
