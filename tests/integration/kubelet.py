@@ -33,13 +33,21 @@ def _at_once(_pod: Object) -> bool:
     return True
 
 
+def _never_ended(_pod: Object) -> tuple[int, Object]:
+    return 0, {}
+
+
 @dataclass(slots=True)
 class Kubelet:
-    """`ready` holds pods back, `trouble` names the waiting reason of a pod's engine; `poke` looks again."""
+    """`ready` holds pods back, `trouble` names the waiting reason of a pod's engine; `poke` looks again.
+
+    `ended` says how often a pod's engine was started anew, and its last end as `lastState.terminated` has it.
+    """
 
     server: FakeAPIServer
     ready: Callable[[Object], bool] = _at_once
     trouble: Callable[[Object], str] = _nothing_wrong
+    ended: Callable[[Object], tuple[int, Object]] = _never_ended
     _numbers: Any = field(default_factory=count)
     _addresses: dict[str, str] = field(default_factory=dict)
     _due: bool = False
@@ -124,11 +132,15 @@ class Kubelet:
         why, healthy = self.trouble(pod), self._node_ready(pod["spec"]["nodeName"])
         ready = not why and healthy and self.ready(pod)
         waiting = {"reason": why, "message": "it said so"}
+        restarts, last = self.ended(pod)
+        engine: Object = {"name": "engine", "ready": ready, "state": {"waiting": waiting} if why else {}}
+        if restarts:
+            engine |= {"restartCount": restarts, "lastState": {"terminated": last}}
         status: Object = {
             "phase": "Running",
             "podIP": self._address(pod),
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [{"name": "engine", "ready": ready, "state": {"waiting": waiting} if why else {}}],
+            "containerStatuses": [engine],
         }
         self._write("pods", pod, status)
 
@@ -198,6 +210,8 @@ def _wanted(pod: Object) -> dict[str, int]:
 
 def _fits(pod: Object, node: Object, used: Counter[tuple[str, str]]) -> bool:
     labels, name = node["metadata"].get("labels", {}), node["metadata"]["name"]
+    if any(taint["effect"] == "NoSchedule" for taint in node["spec"].get("taints", ())):
+        return False
     if node["spec"].get("unschedulable") or any(
         labels.get(key) != value for key, value in pod["spec"].get("nodeSelector", {}).items()
     ):

@@ -1,5 +1,6 @@
-"""What a ModelDeployment reports: the plan that serves, the next one, and the alternatives that lost."""
+"""What a ModelDeployment reports: plans, what lost, what failed, what engines say, and what would be better."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +10,14 @@ from penstock.api.integers import Count, LargeCount
 from penstock.api.markers import atomic
 from penstock.api.meta import Model
 
-__all__ = ["ModelDeploymentStatus", "PlanStatus", "RejectedAlternative"]
+__all__ = [
+    "FailedStart",
+    "ModelDeploymentStatus",
+    "PlanStatus",
+    "ProposalStatus",
+    "RejectedAlternative",
+    "ReportedStatus",
+]
 
 
 class PlanStatus(Model):
@@ -45,6 +53,8 @@ class PlanStatus(Model):
     """What one replica costs for an hour, with the currency."""
     cost_per_hour: Annotated[str, Field(max_length=40)] = ""
     """What all replicas cost for an hour, with the currency."""
+    first_ready_time: datetime | None = None
+    """When a replica of this revision was ready for the first time."""
 
 
 class RejectedAlternative(Model):
@@ -64,6 +74,69 @@ class RejectedAlternative(Model):
     """Why it lost, in words for people."""
 
 
+class FailedStart(Model):
+    """A way to run the model whose engine never became ready; not tried again while the spec is what it is."""
+
+    pool: Annotated[str, Field(max_length=63)] = ""
+    """The pool."""
+    accelerator: Annotated[str, Field(max_length=63)] = ""
+    """The accelerator there."""
+    engine: Annotated[str, Field(max_length=32)] = ""
+    """The engine."""
+    engine_version: Annotated[str, Field(max_length=32)] = ""
+    """The engine's version."""
+    precision: Annotated[str, Field(max_length=16)] = ""
+    """The number format of the weights."""
+    tensor_parallel: Count = 0
+    """Over how many GPUs each layer was split."""
+    reason: Annotated[str, Field(max_length=64)] = ""
+    """Why it failed, one CamelCase word for programs: CrashLoop or OutOfMemory."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """Why it failed, in words for people."""
+    given_up_time: datetime | None = None
+    """When it was given up."""
+    spec_digest: Annotated[str, Field(max_length=32)] = ""
+    """The digest of the spec that it failed for; another spec is tried anew."""
+
+
+class ReportedStatus(Model):
+    """What the engines of the serving revision say of themselves; coarse, and as it was while none can be asked."""
+
+    revision: Annotated[str, Field(max_length=16)] = ""
+    """The revision that was asked."""
+    kv_tokens: LargeCount | None = None
+    """Tokens that the KV cache holds, of the replica with the smallest one."""
+    load_seconds: Count | None = None
+    """From the start of the engine until it was ready, of the slowest replica, in seconds."""
+    output_tokens_per_second: Count | None = None
+    """The most that one replica was seen to generate over some minutes, in tokens per second."""
+    step_time_percent: Count | None = None
+    """Measured over modelled time per output token at the same load, in percent: 100 as planned, 200 half as fast."""
+
+
+class ProposalStatus(Model):
+    """A plan that would be better than the one that serves; nothing moves by itself, unless the spec says so."""
+
+    pool: Annotated[str, Field(max_length=63)] = ""
+    """The pool."""
+    accelerator: Annotated[str, Field(max_length=63)] = ""
+    """The accelerator there."""
+    engine: Annotated[str, Field(max_length=32)] = ""
+    """The engine."""
+    precision: Annotated[str, Field(max_length=16)] = ""
+    """The number format of the weights."""
+    tensor_parallel: Count = 0
+    """Over how many GPUs each layer would be split."""
+    saving_per_hour: Annotated[str, Field(max_length=40)] = ""
+    """What all replicas together would cost less for an hour, with the currency."""
+    better_since_time: datetime | None = None
+    """Since when it has been better without a break."""
+    state: Annotated[str, Field(max_length=32)] = ""
+    """Considered, or Offered once it has been better for long enough to be worth a move."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """What would change, in words for people."""
+
+
 class ModelDeploymentStatus(Status):
     """What the operator decided and saw."""
 
@@ -79,5 +152,11 @@ class ModelDeploymentStatus(Status):
     """The plan that is to take over."""
     rejected: Annotated[tuple[RejectedAlternative, ...], Field(max_length=64), atomic()] = ()
     """Alternatives that lost when the plan was made."""
+    failed: Annotated[tuple[FailedStart, ...], Field(max_length=8), atomic()] = ()
+    """Ways to run it whose engines never became ready, the oldest first."""
+    reported: ReportedStatus | None = None
+    """What the engines say of themselves."""
+    proposal: ProposalStatus | None = None
+    """A plan that would be better than the one that serves."""
     address: Annotated[str, Field(max_length=512)] = ""
     """Where it serves, inside the cluster."""

@@ -30,7 +30,8 @@ class Hold:
 class Ledger:
     """Free GPUs by node, the pool of each node, and what each namespace's quota still allows.
 
-    Pods go on standing on a `ready` node; only an `open` one (not cordoned either) takes new ones.
+    Pods go on standing on a `ready` node, one that is not about to go; only an `open` one (not cordoned either) takes
+    new ones.
     """
 
     free: dict[str, int]
@@ -50,7 +51,7 @@ class Ledger:
             for node in pool.nodes:
                 ledger.free[node.name] = node.free
                 ledger.pool_of[node.name] = pool.name
-                if node.ready:
+                if node.stays:
                     ledger.ready.add(node.name)
                     if node.schedulable:
                         ledger.open.add(node.name)

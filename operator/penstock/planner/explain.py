@@ -39,6 +39,7 @@ _STAGES = {
             (RejectionReason.NO_ROOM_FOR_LOAD, RejectionReason.SERVICE_LEVEL),
             (RejectionReason.PRICE_CEILING,),
             (RejectionReason.WAITED_IN_VAIN, RejectionReason.NO_FREE_GPUS, RejectionReason.QUOTA),
+            (RejectionReason.FAILED_TO_START,),
         )
     )
     for reason in reasons

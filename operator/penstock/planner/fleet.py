@@ -9,9 +9,9 @@ from penstock.api.modeldeployment import ModelDeploymentSpec
 from penstock.api.refusals import Refusal
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.plan import Assignment
+from penstock.planner.plan import Assignment, Plan
 
-__all__ = ["DeploymentKey", "FleetSnapshot", "Node", "Pool", "Tenant"]
+__all__ = ["DeploymentKey", "FailedPlan", "FleetSnapshot", "Node", "Pool", "Tenant"]
 
 DeploymentKey = tuple[str, str]
 """Namespace and name."""
@@ -19,7 +19,10 @@ DeploymentKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node with GPUs. `used` counts GPUs requested by pods bound to it, whoever owns them."""
+    """A node with GPUs. `used` counts GPUs requested by pods bound to it, whoever owns them.
+
+    `leaving`: it is about to go (a spot interruption, say); who stands on it needs another place now.
+    """
 
     name: str
     gpus: int
@@ -27,11 +30,17 @@ class Node:
     ready: bool = True
     schedulable: bool = True
     allocatable: int | None = None
+    leaving: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """True where what stands on it may be counted on."""
+        return self.ready and not self.leaving
 
     @property
     def free(self) -> int:
-        """GPUs that a new pod could take now; a node that is not ready or is cordoned has none."""
-        if not (self.ready and self.schedulable):
+        """GPUs that a new pod could take now; a node that is not ready, about to go or cordoned has none."""
+        if not (self.stays and self.schedulable):
             return 0
         return max(0, (self.gpus if self.allocatable is None else self.allocatable) - self.used)
 
@@ -51,6 +60,24 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedPlan:
+    """A way to run the deployment whose engine never started: not tried again while the spec is what it is."""
+
+    pool: str
+    engine: str
+    engine_version: str
+    precision: str
+    tensor_parallel: int
+    why: str
+
+    def is_of(self, plan: Plan) -> bool:
+        """True where `plan` is that way again."""
+        mine = (self.pool, self.engine, self.engine_version, self.precision, self.tensor_parallel)
+        tried = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision, plan.tensor_parallel)
+        return mine == tried
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """A deployment as it stands.
 
@@ -60,7 +87,8 @@ class Tenant:
     revision's pods per node; `held` are the GPUs per node that pods of all its revisions hold (they
     are part of `Node.used`); `pending` counts pods of the newest revision bound to no node, since
     `pending_since`. `waiting_since` is when it last lost its hope of the preferred pool.
-    `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource.
+    `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource. `failed` are the plans whose
+    engines never started under this very spec, the oldest first.
     """
 
     key: DeploymentKey
@@ -78,6 +106,11 @@ class Tenant:
     pending_since: datetime | None = None
     waiting_since: datetime | None = None
     gpu_quota: Mapping[str, int] = field(default_factory=dict)
+    failed: tuple[FailedPlan, ...] = ()
+
+    def failure_of(self, plan: Plan) -> str:
+        """Why this plan is not tried again; empty where nothing speaks against it."""
+        return next((each.why for each in self.failed if each.is_of(plan)), "")
 
 
 @dataclass(frozen=True, slots=True)

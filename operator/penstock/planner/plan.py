@@ -45,6 +45,7 @@ class RejectionReason(StrEnum):
     QUOTA = "QuotaExceeded"
     NODE_CACHE = "NoNodeCache"
     WAITED_IN_VAIN = "WaitedInVain"
+    FAILED_TO_START = "FailedToStart"
     MODEL_UNKNOWN = "ModelUnknown"
 
 

@@ -115,6 +115,9 @@ def leaving(desk: Desk, tenant: Tenant, plan: Plan, footing: Footing) -> Leaving
     banned = _banned(tenant, plan, offer)
     if banned:
         return Leaving(plan, 0, banned, must=True)
+    failed = tenant.failure_of(plan)
+    if failed:
+        return Leaving(plan, 0, failed, reason=RejectionReason.FAILED_TO_START)
     if footing.missing <= footing.short_of_quota:
         return None
     untouched = not (footing.nodes or tenant.pending or tenant.bound or tenant.held)

@@ -10,11 +10,13 @@ from typing import Any
 
 from penstock.api.conditions import Condition, ConditionStatus, find_condition, merge_conditions
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, PlanStatus, RejectedAlternative
+from penstock.api.plan_status import FailedStart
 from penstock.api.quantities import format_size
 from penstock.api.refusals import Refusal
 from penstock.planner.explain import is_kept
 from penstock.planner.plan import Assignment, Decision, Rejection
 from penstock.reconcilers.custom import Custom
+from penstock.reconcilers.failing import first_ready_time
 from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.view import View
@@ -47,6 +49,7 @@ class Outcome:
     has_gateways: bool = True
     routed: tuple[Routed, str] | None = None
     removal: Removal | None = None
+    failed: tuple[FailedStart, ...] = ()
 
 
 def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
@@ -60,9 +63,10 @@ def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, An
         replicas=sum(workload.pods for workload in view.workloads.values()),
         ready_replicas=sum(workload.ready for workload in view.workloads.values()),
         selector=f"{DEPLOYMENT_LABEL}={view.custom.name},{ROLE_LABEL}=engine",
-        plan=_plan(serving, view.wanted) if serving else None,
-        next_plan=_plan(target, view.wanted) if target and target is not serving else None,
+        plan=_plan(view, old, serving, now) if serving else None,
+        next_plan=_plan(view, old, target, now) if target and target is not serving else None,
         rejected=_rejected(view, old),
+        failed=outcome.failed,
         address=_address(view) if serving else "",
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -200,8 +204,9 @@ def _ready(parts: Iterable[_Verdict], view: View, outcome: Outcome) -> _Verdict:
     return _Verdict(ConditionStatus.TRUE, "Ready")
 
 
-def _plan(record: RevisionRecord, replicas: int) -> PlanStatus:
-    return plan_status(record.assignment, replicas, record.revision)
+def _plan(view: View, old: ModelDeploymentStatus, record: RevisionRecord, now: datetime) -> PlanStatus:
+    plan = plan_status(record.assignment, view.wanted, record.revision)
+    return plan.model_copy(update={"first_ready_time": first_ready_time(view, old, record, now)})
 
 
 def plan_status(assignment: Assignment, replicas: int, revision: str = "") -> PlanStatus:

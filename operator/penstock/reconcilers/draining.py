@@ -17,6 +17,7 @@ from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.endpoints import DRAIN_FINALIZER, addresses_of
 from penstock.reconcilers.leaving import MARKS, NO_MARKS, surplus
 from penstock.reconcilers.removal import Removal, drained_condition, judge
+from penstock.reconcilers.replacing import withdrawn
 from penstock.reconcilers.stored import PodRecord, slim_pod
 from penstock.reconcilers.traffic import backend_name
 from penstock.reconcilers.view import View, keep_reply
@@ -58,9 +59,10 @@ class Draining:
         `serves`: the Service selects it, so that its pods have to be marked to leave the tables.
         """
         workload, pods = view.workloads.get(revision), view.pods_of(revision)
-        going = surplus(pods, replicas)
-        staying = [pod for pod in pods if pod.leaving and not pod.terminating and pod not in going]
+        going, hurried = surplus(pods, replicas, view.leaving_nodes), withdrawn(view, revision)
+        staying = [pod for pod in pods if pod.leaving and not pod.terminating and pod not in (*going, *hurried)]
         await self._mark(staying, NO_MARKS, changes)
+        await self._mark((pod for pod in hurried if not pod.leaving), MARKS, changes)
         if workload is None or replicas >= workload.replicas or not self._is_guarded(view.custom):
             return replicas, None
         if serves:

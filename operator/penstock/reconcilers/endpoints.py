@@ -52,9 +52,11 @@ def _revision(world: World, view: View, name: str) -> Revision:
 
 def endpoints_of(pods: Iterable[PodRecord]) -> tuple[str, ...]:
     """Base URLs of those that may get new requests: ready, and not on their way out."""
-    return tuple(
-        sorted(endpoint_of(pod) for pod in pods if pod.ready and pod.address and not (pod.terminating or pod.leaving))
-    )
+    return tuple(sorted(endpoint_of(pod) for pod in pods if pod.ready and pod.address and not _is_going(pod)))
+
+
+def _is_going(pod: PodRecord) -> bool:
+    return bool(pod.terminating or pod.leaving or pod.disrupted)
 
 
 def addresses_of(pods: Iterable[PodRecord]) -> tuple[str, ...]:

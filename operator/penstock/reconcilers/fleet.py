@@ -117,6 +117,7 @@ def _node(
         ready=record.ready,
         schedulable=record.schedulable and _tolerated(record, pool),
         allocatable=record.allocatable.get(resource, 0),
+        leaving=bool(record.leaving),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from penstock.api.modeldeployment import ModelDeployment, SurgePolicy
+from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, SurgePolicy
 from penstock.api.refusals import Refusal, Refused
 from penstock.api.supported import unsupported
 from penstock.cluster.client import Client
@@ -32,8 +32,10 @@ from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.deployment_status import Outcome, build_status, status_while_deleted
 from penstock.reconcilers.draining import Draining
 from penstock.reconcilers.endpoints import DRAIN_FINALIZER, routed
+from penstock.reconcilers.failing import Failures, failures
 from penstock.reconcilers.keys import Key
 from penstock.reconcilers.removal import Removal, worst
+from penstock.reconcilers.replacing import with_replacements
 from penstock.reconcilers.revisions import RevisionRecord, child_name, next_number, pinned, unscaled, with_digests
 from penstock.reconcilers.secrets import no_secrets
 from penstock.reconcilers.view import View, gather, keep_reply
@@ -81,10 +83,14 @@ class ModelDeploymentReconciler:
         outcome = await self._act(gather(self.world, custom), changes)
         if outcome is None:
             return None
-        view = gather(self.world, custom)
-        outcome = replace(outcome, has_gateways=self.world.traffic.enabled, routed=routed(self.world, view))
-        await self._report(custom, build_status(view, outcome, now=self.clock.now()), changes)
-        return _sooner(outcome.look_again_seconds, outcome.removal)
+        view, now = gather(self.world, custom), self.clock.now()
+        failed = failures(view, ModelDeploymentStatus.model_validate(custom.status), now)
+        outcome = replace(
+            outcome, has_gateways=self.world.traffic.enabled, routed=routed(self.world, view), failed=failed.all
+        )
+        await self._report(custom, build_status(view, outcome, now=now), changes)
+        self._tell_failure(custom, failed)
+        return _sooner(_sooner(outcome.look_again_seconds, outcome.removal), failed)
 
     async def _end(self, custom: Custom[ModelDeployment], changes: Changes) -> float | None:
         """Its children go with it, so it goes only when no gateway replica sends to them any more."""
@@ -121,7 +127,9 @@ class ModelDeploymentReconciler:
         name = view.serving if view.serving in view.revisions else max(view.revisions, default="", key=_number(view))
         if not name or view.custom.parsed is None:
             return outcome
-        step = next_step([view.state_of(name)], target=name, serving=view.serving, wanted=view.wanted)
+        step = self._replaced(
+            view, next_step([view.state_of(name)], target=name, serving=view.serving, wanted=view.wanted)
+        )
         removal = await self._carry_out(view, step, {}, changes)
         return replace(outcome, removal=removal)
 
@@ -171,13 +179,23 @@ class ModelDeploymentReconciler:
 
     def _step(self, view: View, target: "Target") -> Step:
         names = dict.fromkeys([*view.revisions, *view.workloads, target.name])
-        return next_step(
+        step = next_step(
             [view.state_of(name) for name in names],
             target=target.name,
             serving=view.serving,
             wanted=view.wanted,
             replace=_gives_up_first(view, target.name),
         )
+        return self._replaced(view, step)
+
+    def _replaced(self, view: View, step: Step) -> Step:
+        """With others for the replicas on nodes that are about to go; the first time, that is told."""
+        replaced, workload = with_replacements(view, step), view.workloads.get(step.serving)
+        if replaced is not step and workload and workload.replicas < replaced.scales[step.serving]:
+            nodes = ", ".join(f"{name} ({taint})" for name, taint in view.leaving_nodes.items())
+            message = f"About to go: node {nodes}; others are started before its replicas go"
+            self.events.record(_about(view.custom), type="Warning", reason="NodeLeaving", message=message)
+        return replaced
 
     async def _lives(self, custom: Custom[ModelDeployment]) -> bool:
         """Ask the API server before the first create: a ghost parent gets no children, nor one that is being deleted.
@@ -322,9 +340,7 @@ class ModelDeploymentReconciler:
 
     def _tell(self, view: View, target: "Target", step: Step) -> None:
         """Events for what a user would want to hear of: a new revision, and the moment it serves."""
-        custom = view.custom
-        reference = Reference(MODEL_DEPLOYMENTS, custom.namespace, custom.name, custom.uid)
-        plan = target.assignment.plan
+        reference, plan = _about(view.custom), target.assignment.plan
         where = f"pool {plan.pool}, {plan.engine} {plan.checkpoint.precision} TP{plan.tensor_parallel}"
         if target.name not in view.workloads:
             why = view.decided.decision.moved_because if view.decided else ""
@@ -335,6 +351,14 @@ class ModelDeploymentReconciler:
             self.events.record(reference, type="Normal", reason="RevisionServes", message=message)
         for name in step.remove:
             self.events.record(reference, type="Normal", reason="RevisionDrained", message=f"Revision {name} is gone")
+
+    def _tell_failure(self, custom: Custom[ModelDeployment], failed: Failures) -> None:
+        """An event for who watches, and placement looks for another place at once."""
+        if failed.new is None:
+            return
+        self.events.record(_about(custom), type="Warning", reason="FailedToStart", message=failed.new.message)
+        self.world.stale_tenants.add((custom.namespace, custom.name))
+        self.world.place_soon()
 
     async def _report(self, custom: Custom[ModelDeployment], status: dict[str, Any], changes: Changes) -> None:
         if status == custom.status:
@@ -359,6 +383,10 @@ class Target:
     rendered: RenderedRevision | None
 
 
+def _about(custom: Custom[ModelDeployment]) -> Reference:
+    return Reference(MODEL_DEPLOYMENTS, custom.namespace, custom.name, custom.uid)
+
+
 def _refusals(custom: Custom[ModelDeployment]) -> tuple[Refusal, ...]:
     if custom.parsed is None or custom.refusals:
         return custom.refusals
@@ -374,8 +402,8 @@ def _gives_up_first(view: View, target: str) -> bool:
     return chosen and view.serving != target and bool(pods) and all(pod.leaving for pod in pods)
 
 
-def _sooner(seconds: float | None, removal: Removal | None) -> float | None:
-    ends = (seconds, removal.look_again_seconds if removal else None)
+def _sooner(seconds: float | None, wait: Removal | Failures | None) -> float | None:
+    ends = (seconds, wait.look_again_seconds if wait else None)
     return min((end for end in ends if end is not None), default=None)
 
 

@@ -39,6 +39,18 @@ GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 
 _MESSAGE_LENGTH = 300
 
+_LEAVING_TAINTS = frozenset(
+    {
+        *("karpenter.sh/disrupted", "karpenter.sh/disruption"),
+        "ToBeDeletedByClusterAutoscaler",
+        "cloud.google.com/impending-node-termination",
+        "remediator.aks.microsoft.com/unschedulable",
+        "node.cloudprovider.kubernetes.io/shutdown",
+    }
+)
+_LEAVING_TAINT_GROUPS = ("aws-node-termination-handler/",)
+"""How clouds and autoscalers announce that a node is about to go, spot interruptions among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -97,6 +109,16 @@ class PodRecord:
     """Chosen to go at the next scale-down: it gets no new requests."""
     gateway: str = ""
     """The InferenceGateway of its namespace that it is a replica of."""
+    initialized: datetime | None = None
+    """Since when its init containers are through; its engine starts then for the first time."""
+    started: datetime | None = None
+    """When its engine last started."""
+    ready_since: datetime | None = None
+    """Since when it is ready; None where it is not."""
+    last_exit: str = ""
+    """Why its engine last ended: the kubelet's reason, the exit code and the last words."""
+    disrupted: str = ""
+    """Why Kubernetes is about to end it; empty where it is not."""
 
     @property
     def holds_gpus(self) -> bool:
@@ -119,6 +141,12 @@ class NodeRecord:
     ready: bool
     schedulable: bool
     taints: tuple[tuple[str, str, str], ...]
+
+    @property
+    def leaving(self) -> str:
+        """The taint that says that the node is about to go; empty where none does."""
+        keys = (key for key, _, _ in self.taints)
+        return next((key for key in keys if key in _LEAVING_TAINTS or key.startswith(_LEAVING_TAINT_GROUPS)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +229,7 @@ def _deadline_message(status: Object) -> str:
 def slim_pod(live: Object) -> PodRecord:
     """A pod, with what its containers complain of."""
     spec, status, labels = live["spec"], live.get("status") or {}, _labels(live)
+    ready = _found(status, "Ready")
     return PodRecord(
         **_identity(live),
         deployment=labels.get(DEPLOYMENT_LABEL, ""),
@@ -208,7 +237,7 @@ def slim_pod(live: Object) -> PodRecord:
         node=spec.get("nodeName", ""),
         gpus=_requested_gpus(spec),
         finished=status.get("phase") in {"Succeeded", "Failed"},
-        ready=_condition(status, "Ready") == "True",
+        ready=ready.get("status") == "True",
         terminating="deletionTimestamp" in live["metadata"],
         created=parse_time(live["metadata"].get("creationTimestamp")),
         unschedulable=_unschedulable(status),
@@ -217,6 +246,11 @@ def slim_pod(live: Object) -> PodRecord:
         address=status.get("podIP", ""),
         gateway=labels.get(GATEWAY_LABEL, ""),
         leaving=LEAVING_ANNOTATION in (live["metadata"].get("annotations") or {}),
+        initialized=_initialized(status),
+        started=_started(status),
+        ready_since=parse_time(ready.get("lastTransitionTime")) if ready.get("status") == "True" else None,
+        last_exit=_last_exit(status),
+        disrupted=_disrupted(status),
     )
 
 
@@ -235,11 +269,44 @@ def _requested_gpus(spec: Object) -> dict[str, int]:
     return wanted
 
 
+def _found(status: Object, kind: str) -> Object:
+    conditions: list[Object] = status.get("conditions") or []
+    return next((condition for condition in conditions if condition.get("type") == kind), {})
+
+
 def _condition(status: Object, kind: str) -> str:
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == kind:
-            return str(condition.get("status"))
-    return "Unknown"
+    return str(_found(status, kind).get("status", "Unknown"))
+
+
+def _initialized(status: Object) -> datetime | None:
+    """The pod's own start where no kubelet says more."""
+    condition = _found(status, "Initialized")
+    through = condition.get("lastTransitionTime") if condition.get("status") == "True" else None
+    return parse_time(through or status.get("startTime"))
+
+
+def _started(status: Object) -> datetime | None:
+    for container in status.get("containerStatuses") or ():
+        running = (container.get("state") or {}).get("running") or {}
+        if running.get("startedAt"):
+            return parse_time(running["startedAt"])
+    return None
+
+
+def _last_exit(status: Object) -> str:
+    for container in status.get("containerStatuses") or ():
+        for state in (container.get("state") or {}, container.get("lastState") or {}):
+            ended = state.get("terminated")
+            if ended:
+                words = str(ended.get("message", "")).strip()[-_MESSAGE_LENGTH:]
+                reason = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', 'unknown')}"
+                return f"{reason}: {words}" if words else reason
+    return ""
+
+
+def _disrupted(status: Object) -> str:
+    condition = _found(status, "DisruptionTarget")
+    return str(condition.get("reason") or "Disrupted") if condition.get("status") == "True" else ""
 
 
 def _unschedulable(status: Object) -> str:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentSpec
+from penstock.api.plan_status import FailedStart
 from penstock.api.refusals import Refusal
 from penstock.api.supported import unsupported
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.fleet import DeploymentKey, Tenant
+from penstock.planner.fleet import DeploymentKey, FailedPlan, Tenant
 from penstock.planner.plan import Assignment
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.facts import FactsBook, checkpoints_of
+from penstock.reconcilers.failing import failed_plans
 from penstock.reconcilers.revisions import RevisionRecord, newest
 from penstock.reconcilers.stored import PodRecord, parse_time
 from penstock.reconcilers.world import World
@@ -47,6 +49,7 @@ def build_tenant(world: World, book: FactsBook, custom: Custom[ModelDeployment])
         pending_since=_oldest(pending),
         waiting_since=_waiting_since(custom),
         gpu_quota=_quota_left(world, custom.namespace),
+        failed=_failed(custom),
     )
 
 
@@ -94,6 +97,12 @@ def _waiting_since(custom: Custom[ModelDeployment]) -> datetime | None:
         if condition["type"] == "Placed" and condition["reason"].startswith("WaitingFor"):
             return parse_time(condition.get("lastTransitionTime"))
     return None
+
+
+def _failed(custom: Custom[ModelDeployment]) -> tuple[FailedPlan, ...]:
+    """Kept in the status, so that a restart does not forget what was tried in vain."""
+    told = tuple(FailedStart.model_validate(each) for each in custom.status.get("failed", ()))
+    return failed_plans(told, custom.digest)
 
 
 def _quota_left(world: World, namespace: str) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Everything that one pass over a ModelDeployment reads: gathered from the stores, frozen."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.api.modeldeployment import ModelDeployment
@@ -26,6 +26,8 @@ class View:
     workloads: Mapping[str, Workload]
     children: Mapping[ChildName, Child]
     pods: tuple[PodRecord, ...]
+    leaving_nodes: Mapping[str, str] = field(default_factory=dict)
+    """Nodes of its pods that are about to go, with the taint that says so."""
 
     @property
     def deployment(self) -> ModelDeployment:
@@ -72,6 +74,7 @@ def gather(world: World, custom: Custom[ModelDeployment]) -> View:
     """No request: stores only. A decision for another life or an older spec is left out."""
     key = (custom.namespace, custom.name)
     decided = world.decisions.get(key)
+    pods = world.pods.by_index("deployment", key)
     fresh = decided if decided and decided.uid == custom.uid and decided.generation == custom.generation else None
     return View(
         custom=custom,
@@ -81,8 +84,14 @@ def gather(world: World, custom: Custom[ModelDeployment]) -> View:
         children={
             (kind, child.name): child for kind in CHILD_KINDS for child in world.children[kind].by_owner(custom.uid)
         },
-        pods=world.pods.by_index("deployment", key),
+        pods=pods,
+        leaving_nodes=_leaving_nodes(world, pods),
     )
+
+
+def _leaving_nodes(world: World, pods: Iterable[PodRecord]) -> dict[str, str]:
+    nodes = (world.nodes.get("", name) for name in sorted({pod.node for pod in pods if pod.node}))
+    return {node.name: node.leaving for node in nodes if node is not None and node.leaving}
 
 
 def keep_reply(world: World, custom: Custom[ModelDeployment], live: dict[str, Any]) -> Custom[ModelDeployment]:

@@ -178,6 +178,8 @@ class World:
         self._look_at_pools()
         self.place_soon()
         self.route_soon()
+        if after is not None and _leaving(before) != after.leaving:
+            self._look_at_pods_on(after.name)
 
     def on_pod(self, before: PodRecord | None, after: PodRecord | None) -> None:
         """A pod with GPUs came, changed or went."""
@@ -287,6 +289,11 @@ class World:
             for asker in self.traffic.take_asking():
                 self.look_at(*asker)
 
+    def _look_at_pods_on(self, node: str) -> None:
+        for pod in self.pods:
+            if pod.deployment and pod.node == node:
+                self.look_at(pod.namespace, pod.deployment)
+
     def _look_at_pools(self) -> None:
         for pool in self.pools:
             self.enqueue_after(Key(Subject.INFERENCE_POOL, "", pool.name), _COUNT_DELAY_SECONDS)
@@ -308,7 +315,7 @@ def _answering(pod: PodRecord | None) -> tuple[object, ...] | None:
     """What a table says of an engine's pod; other pods are in none."""
     if pod is None or not pod.deployment:
         return None
-    return (pod.address, pod.revision, pod.ready, pod.terminating, pod.leaving)
+    return (pod.address, pod.revision, pod.ready, pod.terminating, pod.leaving, pod.disrupted)
 
 
 def _holding(pod: PodRecord | None) -> tuple[str, tuple[tuple[str, int], ...]] | None:
@@ -317,6 +324,10 @@ def _holding(pod: PodRecord | None) -> tuple[str, tuple[tuple[str, int], ...]] |
 
 def _waiting(pod: PodRecord | None) -> tuple[str, str] | None:
     return (pod.revision, pod.unschedulable) if pod and not pod.node else None
+
+
+def _leaving(node: NodeRecord | None) -> str:
+    return node.leaving if node else ""
 
 
 def _same_but_version(before: NodeRecord, after: NodeRecord) -> bool:

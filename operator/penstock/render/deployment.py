@@ -124,6 +124,8 @@ def _engine(request: DeploymentRequest) -> dict[str, Any]:
         "livenessProbe": dict(container.liveness_probe),
         "lifecycle": {"preStop": {"sleep": {"seconds": container.drain.pre_stop_seconds}}},
         "securityContext": container_security(),
+        # The engine's last words are why it failed: out of memory is told from a crash by them.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             *storage.mounts,
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
