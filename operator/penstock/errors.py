@@ -5,11 +5,12 @@ PenstockError
   + ClusterError          the API server's answers (cluster/errors.py has the leaves)
   + HubError              the model hub's answers (hub/errors.py has the leaves)
   + ServerError           the control-plane server's answers (server_client/errors.py has the leaves)
+  + EngineReadingError    an engine's answers about itself (engine_readings/errors.py has the leaves)
 
 Nothing else is raised on purpose. Each leaf lives beside the code that raises it.
 """
 
-__all__ = ["ClusterError", "HubError", "PenstockError", "ServerError"]
+__all__ = ["ClusterError", "EngineReadingError", "HubError", "PenstockError", "ServerError"]
 
 
 class PenstockError(Exception):
@@ -26,3 +27,7 @@ class HubError(PenstockError):
 
 class ServerError(PenstockError):
     """The control-plane server answered otherwise than hoped, or not at all."""
+
+
+class EngineReadingError(PenstockError):
+    """An engine said nothing of itself, or nothing that can be read."""

@@ -62,6 +62,8 @@ def _families(world: World) -> Iterator[_Family]:
     yield _deployment_info(world)
     yield _deployment_cost(world)
     yield _deployment_drain(world)
+    yield _plan_kv_tokens(world)
+    yield _plan_step_time(world)
     yield _pool_gpus(world)
     yield _pool_cost(world)
     yield _gateway_replicas(world)
@@ -133,6 +135,26 @@ def _deployment_drain(world: World) -> _Family:
             if condition["type"] == "Drained" and condition.get("lastTransitionTime"):
                 since = datetime.fromisoformat(condition["lastTransitionTime"])
                 family.add(since.timestamp(), custom.namespace, custom.name, condition["reason"])
+    return family
+
+
+def _plan_kv_tokens(world: World) -> _Family:
+    text = "What the KV cache of the smallest replica holds, over what was planned for it."
+    family = _Family("plan_kv_tokens_ratio", text, *_DEPLOYMENT)
+    for custom in world.deployments:
+        reported, plan = custom.status.get("reported") or {}, custom.status.get("plan") or {}
+        if reported.get("kvTokens") and plan.get("kvTokens") and reported.get("revision") == plan.get("revision"):
+            family.add(round(reported["kvTokens"] / plan["kvTokens"], 4), custom.namespace, custom.name)
+    return family
+
+
+def _plan_step_time(world: World) -> _Family:
+    text = "Measured over modelled time per output token at the same load."
+    family = _Family("plan_step_time_ratio", text, *_DEPLOYMENT)
+    for custom in world.deployments:
+        percent = (custom.status.get("reported") or {}).get("stepTimePercent")
+        if percent:
+            family.add(percent / 100, custom.namespace, custom.name)
     return family
 
 

@@ -63,6 +63,12 @@ class Metrics:
         self.decisions = Counter(
             "penstock_placement_decisions", "Decisions that changed, by reason.", ["reason"], registry=registry
         )
+        self.engine_readings = Counter(
+            "penstock_engine_readings",
+            "Engines asked for their metrics, by what came of it.",
+            ["result"],
+            registry=registry,
+        )
         self.publications = Counter(
             "penstock_table_publications", "Routing tables published, or why not.", ["result"], registry=registry
         )

@@ -7,7 +7,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from penstock.cluster.informer import Informer
 from penstock.cluster.lease import LeaseElection
 from penstock.cluster.scope import Scope
 from penstock.cluster.sweep import Sweep
+from penstock.engine_readings.client import EngineClient
 from penstock.errors import PenstockError
 from penstock.fleet_metrics import fleet_text
 from penstock.front import Front, run_front
@@ -32,6 +33,7 @@ from penstock.hub.client import Hub
 from penstock.metrics import ClientCollector, Metrics
 from penstock.reconcilers.certificates import BundleReconciler, CertificatesReconciler
 from penstock.reconcilers.consumer import ConsumerReconciler
+from penstock.reconcilers.engine_listener import EngineListener
 from penstock.reconcilers.facts import FactsBook, FactsReconciler
 from penstock.reconcilers.inferencegateway import (
     DEFAULT_GATEWAY_IMAGE,
@@ -40,6 +42,7 @@ from penstock.reconcilers.inferencegateway import (
 )
 from penstock.reconcilers.inferencepool import InferencePoolReconciler
 from penstock.reconcilers.keys import CERTIFICATES, PLACEMENT, Key, Subject
+from penstock.reconcilers.learnt import LearntStore
 from penstock.reconcilers.modeldeployment import ModelDeploymentReconciler
 from penstock.reconcilers.modelprovider import ModelProviderReconciler
 from penstock.reconcilers.placement import PlacementReconciler
@@ -101,6 +104,8 @@ class OperatorSettings:
     gateway_token_days: int = 30
     watch_namespaces: tuple[str, ...] | None = None
     """All that is looked at, besides nodes and pools; None: the whole cluster."""
+    read_engines: bool = True
+    """Engines are asked for their own figures, and what they teach is used."""
     secret_namespaces: tuple[str, ...] | None = None
     """Where Secrets may be read and written; None: wherever anything is looked at."""
 
@@ -265,6 +270,7 @@ class Operator:
     election: LeaseElection
     router: Router
     server: ServerClient | None = None
+    engines: EngineClient = field(default_factory=EngineClient)
     working: bool = False
     watching: bool = False
 
@@ -393,6 +399,10 @@ class Operator:
             observer=WorkMetrics(metrics),
             count=self.settings.workers,
         )
+        listener = self._engine_listener()
+        if listener is not None:
+            # Plans are made with what was learnt, the first ones, too.
+            await listener.store.load(self.world.learnt)
         # Whatever waits already is waiting for a place: visited before, it would only have to be visited again.
         await workers.prepare(PLACEMENT)
         metrics.fleet = lambda: fleet_text(self.world)
@@ -400,9 +410,18 @@ class Operator:
             await workers.prepare(CERTIFICATES)
         self.working = True
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(self._listen())
+            listening = [group.create_task(self._listen())]
+            listening += [group.create_task(listener.run())] if listener else []
             await workers.run()
-            listening.cancel()
+            for task in listening:
+                task.cancel()
+
+    def _engine_listener(self) -> EngineListener | None:
+        if not self.settings.read_engines:
+            return None
+        clock, random, metrics = self.surroundings.clock, self.surroundings.random, self.surroundings.metrics
+        store = LearntStore(self.client, self.settings.namespace)
+        return EngineListener(self.world, self.engines, store, clock, random, metrics)
 
     async def _listen(self) -> None:
         """To gateway replicas, where there is a server that hears them."""

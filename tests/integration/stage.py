@@ -180,7 +180,7 @@ class Stage:
             host="127.0.0.1",
             port=0,
             leader_elect=leader_elect,
-            **{"hub_enabled": False, **more},
+            **{"hub_enabled": False, "read_engines": False, **more},
         )
         surroundings = Surroundings(clock=self.clock, random=Random(1), metrics=Metrics())
         config = self.server.kubeconfig(self.folder / "config")

@@ -39,6 +39,12 @@ _log = logging.getLogger("penstock")
 @click.option("--leader-elect/--no-leader-elect", default=True, show_default=True)
 @click.option("--hub-url", default="https://huggingface.co", show_default=True, help="The model hub or its mirror.")
 @click.option("--hub/--no-hub", "hub_enabled", default=True, show_default=True, help="--no-hub: an air-gapped site.")
+@click.option(
+    "--read-engines/--no-read-engines",
+    default=True,
+    show_default=True,
+    help="Ask engines for their own figures, and plan with what they teach.",
+)
 @click.option("--server-url", default="", help="The control-plane server; without it no gateway is run.")
 @click.option("--server-token-file", type=click.Path(dir_okay=False), help="Left out: the service account's own token.")
 @click.option("--gateway-server-url", default="", help="The server as gateway replicas reach it, where that differs.")

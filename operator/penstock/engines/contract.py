@@ -55,7 +55,10 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class MetricNames:
-    """What the engine calls the figures that everyone asks for."""
+    """What the engine calls the figures that everyone asks for.
+
+    `kv_size` is a gauge of tokens, or, with `kv_size_is_info`, a series whose labels say it.
+    """
 
     running: str
     waiting: str
@@ -64,6 +67,10 @@ class MetricNames:
     inter_token_latency: str
     prompt_tokens: str
     generation_tokens: str
+    cached_tokens: str
+    request_latency: str
+    kv_size: str
+    kv_size_is_info: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ class EngineContainer:
 
 class Engine(Protocol):
     """Turns a request into a container; raises `Refused` where the user's arguments contradict the plan."""
+
+    metrics: MetricNames
 
     def container(self, request: EngineRequest) -> EngineContainer:
         """Render it."""

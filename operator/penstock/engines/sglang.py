@@ -90,11 +90,17 @@ _METRICS = MetricNames(
     inter_token_latency="sglang:inter_token_latency_seconds",  # noqa: S106 - the name of a metric
     prompt_tokens="sglang:prompt_tokens_total",
     generation_tokens="sglang:generation_tokens_total",
+    cached_tokens="sglang:cached_tokens_total",
+    request_latency="sglang:e2e_request_latency_seconds",
+    kv_size="sglang:max_total_num_tokens",
+    kv_size_is_info=False,
 )
 
 
 class SGLang:
     """The renderer of SGLang."""
+
+    metrics = _METRICS
 
     def container(self, request: EngineRequest) -> EngineContainer:
         """Render it."""

@@ -90,11 +90,17 @@ _METRICS = MetricNames(
     inter_token_latency="vllm:inter_token_latency_seconds",  # noqa: S106 - the name of a metric
     prompt_tokens="vllm:prompt_tokens_total",
     generation_tokens="vllm:generation_tokens_total",
+    cached_tokens="vllm:prefix_cache_hits_total",
+    request_latency="vllm:e2e_request_latency_seconds",
+    kv_size="vllm:cache_config_info",
+    kv_size_is_info=True,
 )
 
 
 class VLLM:
     """The renderer of vLLM."""
+
+    metrics = _METRICS
 
     def container(self, request: EngineRequest) -> EngineContainer:
         """Render it."""

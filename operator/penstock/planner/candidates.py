@@ -9,8 +9,10 @@ from functools import lru_cache
 
 from penstock.api.formats import EngineName
 from penstock.planner.checkpoints import Standing, rank_checkpoints
+from penstock.planner.correcting import corrected
 from penstock.planner.explain import by_nearness
 from penstock.planner.layouts import find_layout, holds_batch
+from penstock.planner.learnt import Learnt
 from penstock.planner.offers import Market, Offer, refuse_pool
 from penstock.planner.plan import Plan, Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
@@ -41,7 +43,7 @@ def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
     by_pool: list[tuple[Candidate, ...]] = []
     for offer in market.offers:
-        shortlist = _in_pool(wants, offer)
+        shortlist = _as_learnt(wants, market.learnt, _in_pool(wants, offer))
         rejections.extend(shortlist.rejections)
         if shortlist.candidates:
             by_pool.append(shortlist.candidates)
@@ -96,6 +98,20 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
         if layouts.plan is not None:
             candidates.append(Candidate(layouts.plan, choice.standing, offer.can_grow))
     return Shortlist(_roomy_first(wants, candidates), tuple(rejections))
+
+
+def _as_learnt(wants: Requirements, learnt: Learnt, shortlist: Shortlist) -> Shortlist:
+    """With the room that engines of the same settings have shown; without those that showed too little."""
+    if not learnt.kv_tokens:
+        return shortlist
+    kept, lost = [], list(shortlist.rejections)
+    for candidate in shortlist.candidates:
+        known = corrected(wants, candidate.plan, learnt)
+        if isinstance(known, Rejection):
+            lost.append(known)
+        else:
+            kept.append(replace(candidate, plan=known))
+    return Shortlist(tuple(kept), tuple(lost))
 
 
 def _roomy_first(wants: Requirements, candidates: list[Candidate]) -> tuple[Candidate, ...]:

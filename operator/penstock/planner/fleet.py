@@ -9,6 +9,7 @@ from penstock.api.modeldeployment import ModelDeploymentSpec
 from penstock.api.refusals import Refusal
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
+from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Assignment, Plan
 
 __all__ = ["DeploymentKey", "FailedPlan", "FleetSnapshot", "Node", "Pool", "Tenant"]
@@ -119,3 +120,4 @@ class FleetSnapshot:
 
     pools: tuple[Pool, ...]
     tenants: tuple[Tenant, ...]
+    learnt: Learnt = NOTHING_LEARNT

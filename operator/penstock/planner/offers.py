@@ -13,6 +13,7 @@ from penstock.api.references import AllowedNamespaces, NamespacesFrom
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.blocs import contains
 from penstock.planner.fleet import Pool
+from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
 
@@ -49,9 +50,13 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Market:
-    """Every pool's offer by name. Compared by identity: `market_of` gives equal offers the same market."""
+    """Every pool's offer by name, and what engines taught.
+
+    Compared by identity: `market_of` gives equal offers the same market.
+    """
 
     offers: tuple[Offer, ...]
+    learnt: Learnt = NOTHING_LEARNT
 
     def find(self, name: str) -> Offer | None:
         """The offer of the pool of that name."""
@@ -63,14 +68,14 @@ class Market:
         return ", ".join(offer.name for offer in self.offers) or "none"
 
 
-def market_of(pools: Iterable[Pool]) -> Market:
+def market_of(pools: Iterable[Pool], learnt: Learnt = NOTHING_LEARNT) -> Market:
     """The market of these pools, the same object as long as nothing that it holds changes."""
-    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)))
+    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)), learnt)
 
 
 @lru_cache(maxsize=64)
-def _interned(offers: tuple[Offer, ...]) -> Market:
-    return Market(offers)
+def _interned(offers: tuple[Offer, ...], learnt: Learnt) -> Market:
+    return Market(offers, learnt)
 
 
 def _offer(pool: Pool) -> Offer:

@@ -10,13 +10,15 @@ from typing import Any
 
 from penstock.api.conditions import Condition, ConditionStatus, find_condition, merge_conditions
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, PlanStatus, RejectedAlternative
-from penstock.api.plan_status import FailedStart
+from penstock.api.plan_status import FailedStart, ReportedStatus
 from penstock.api.quantities import format_size
 from penstock.api.refusals import Refusal
+from penstock.planner.accuracy import Verdict, judge
 from penstock.planner.explain import is_kept
 from penstock.planner.plan import Assignment, Decision, Rejection
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.failing import first_ready_time
+from penstock.reconcilers.readings import PodReading, reported_status
 from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.view import View
@@ -50,6 +52,7 @@ class Outcome:
     routed: tuple[Routed, str] | None = None
     removal: Removal | None = None
     failed: tuple[FailedStart, ...] = ()
+    readings: tuple[PodReading, ...] = ()
 
 
 def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
@@ -57,8 +60,10 @@ def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, An
     old = ModelDeploymentStatus.model_validate(view.custom.status)
     serving = view.revisions.get(view.serving)
     target = view.revisions.get(outcome.target)
+    reported = reported_status(view.serving, outcome.readings, old.reported) if serving else None
+    accuracy = _accuracy(view.custom, serving, reported)
     status = ModelDeploymentStatus(
-        conditions=merge_conditions(old.conditions, _conditions(view, outcome, old), now),
+        conditions=merge_conditions(old.conditions, (*_conditions(view, outcome, old), *accuracy), now),
         observed_generation=view.custom.generation,
         replicas=sum(workload.pods for workload in view.workloads.values()),
         ready_replicas=sum(workload.ready for workload in view.workloads.values()),
@@ -67,6 +72,7 @@ def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, An
         next_plan=_plan(view, old, target, now) if target and target is not serving else None,
         rejected=_rejected(view, old),
         failed=outcome.failed,
+        reported=reported,
         address=_address(view) if serving else "",
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -84,6 +90,19 @@ def _conditions(view: View, outcome: Outcome, old: ModelDeploymentStatus) -> tup
         "Drained": _drained(outcome.removal),
     }
     return tuple(_condition(kind, verdict, view.custom) for kind, verdict in verdicts.items() if verdict is not None)
+
+
+def _accuracy(
+    custom: Custom[ModelDeployment], serving: RevisionRecord | None, reported: ReportedStatus | None
+) -> tuple[Condition, ...]:
+    """Whether the engines do what was planned; absent while nobody knows."""
+    if serving is None or reported is None:
+        return ()
+    found = judge(serving.assignment.plan, reported.kv_tokens, reported.step_time_percent)
+    if found is None:
+        return ()
+    status = ConditionStatus.TRUE if found.verdict is Verdict.AS_PLANNED else ConditionStatus.FALSE
+    return (_condition("PlanAccuracy", _Verdict(status, found.verdict, found.message), custom),)
 
 
 def _condition(kind: str, verdict: "_Verdict", custom: Custom[ModelDeployment]) -> Condition:

@@ -86,7 +86,11 @@ class ModelDeploymentReconciler:
         view, now = gather(self.world, custom), self.clock.now()
         failed = failures(view, ModelDeploymentStatus.model_validate(custom.status), now)
         outcome = replace(
-            outcome, has_gateways=self.world.traffic.enabled, routed=routed(self.world, view), failed=failed.all
+            outcome,
+            has_gateways=self.world.traffic.enabled,
+            routed=routed(self.world, view),
+            failed=failed.all,
+            readings=self.world.readings.of(view.pods_of(view.serving)),
         )
         await self._report(custom, build_status(view, outcome, now=now), changes)
         self._tell_failure(custom, failed)

@@ -22,6 +22,8 @@ from penstock.planner.plan import Decision
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.fleet import Membership
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
+from penstock.reconcilers.learnt import LearntBook
+from penstock.reconcilers.readings import ReadingBook
 from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.secrets import SecretBook, SecretRecord
 from penstock.reconcilers.stored import Child, NamespaceRecord, NodeRecord, PodRecord, QuotaRecord, Workload
@@ -121,6 +123,8 @@ class World:
     tenants: dict[DeploymentKey, Candidate] = field(default_factory=dict)
     members: dict[str, Membership] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
+    readings: ReadingBook = field(default_factory=ReadingBook)
+    learnt: LearntBook = field(default_factory=LearntBook)
     told: dict[tuple[str, str], Told] = field(default_factory=dict)
     reports: dict[tuple[str, str], tuple[LiveReplica, ...]] = field(default_factory=dict)
     keys: SecretBook = field(default_factory=SecretBook)

@@ -154,6 +154,7 @@ class EngineMetrics:
             "block_size": str(settings.block_tokens),
             "cache_dtype": settings.kv_cache_dtype,
             "num_gpu_blocks": str(kv_tokens // settings.block_tokens),
+            "kv_cache_size_tokens": str(kv_tokens),
             "engine": "0",
         }
         family = Gauge("vllm:cache_config_info", "The KV cache.", list(information), registry=self._registry)

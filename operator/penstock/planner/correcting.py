@@ -1,0 +1,39 @@
+"""Plans with the room that engines of the same settings have shown."""
+
+from dataclasses import replace
+
+from penstock.planner.learnt import Learnt, kv_key
+from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.requirements import Requirements
+
+__all__ = ["corrected"]
+
+
+def corrected(wants: Requirements, plan: Plan, learnt: Learnt) -> Plan | Rejection:
+    """The plan with the room that its engine has shown, or why that is too little."""
+    tokens = learnt.kv_tokens.get(kv_key(plan))
+    if tokens is None or tokens == plan.memory.kv_tokens:
+        return plan
+    known = replace(plan, memory=replace(plan.memory, kv_tokens=tokens))
+    said = f"an engine with these settings reported room for {tokens:,} tokens"
+    if tokens < plan.max_context_tokens:
+        asked = wants.load.max_context_tokens
+        if asked is not None and tokens < asked:
+            cure = f"would work: `spec.workload.maxContextTokens` of at most {tokens:,}"
+            return _rejection(plan, RejectionReason.CONTEXT_TOO_LARGE, f"{said}, a request may have {asked:,}; {cure}")
+        known = replace(known, max_context_tokens=tokens)
+    if tokens < wants.load.kv_tokens:
+        message = f"{said}, the load of a replica needs {wants.load.kv_tokens:,}; would work: more replicas"
+        return _rejection(plan, RejectionReason.NO_ROOM_FOR_LOAD, message)
+    return known
+
+
+def _rejection(plan: Plan, reason: RejectionReason, message: str) -> Rejection:
+    return Rejection(
+        reason,
+        message,
+        pool=plan.pool,
+        engine=plan.engine,
+        precision=plan.checkpoint.precision,
+        tensor_parallel=plan.tensor_parallel,
+    )

@@ -1,0 +1,44 @@
+"""What engines taught: how much the KV cache holds under exactly these settings, and how long a step really takes.
+
+Values are few and change rarely; where nothing was learnt, the model's own figures stand.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock.api.formats import EngineName
+from penstock.planner.plan import Plan
+
+__all__ = ["NOTHING_LEARNT", "Learnt", "kv_key", "step_key"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """By `kv_key` tokens of a replica's KV cache, by `step_key` measured over modelled time; compared by identity."""
+
+    kv_tokens: Mapping[str, int] = field(default_factory=dict)
+    step_times: Mapping[str, float] = field(default_factory=dict)
+
+    def step_time(self, model: str, accelerator: str, engine: EngineName) -> float:
+        """What the modelled time of a step is to be multiplied by; 1.0 where nothing was learnt."""
+        return self.step_times.get(step_key(model, accelerator, engine), 1.0)
+
+
+NOTHING_LEARNT = Learnt()
+
+
+def step_key(model: str, accelerator: str, engine: EngineName) -> str:
+    """One checkpoint on one accelerator in one engine, whatever its settings."""
+    return f"{model}|{accelerator}|{engine}"
+
+
+def kv_key(plan: Plan) -> str:
+    """Everything that decides how large the KV cache gets: another flag is another cache."""
+    memory, checkpoint = plan.memory, plan.checkpoint
+    parts = (
+        *(checkpoint.model, checkpoint.revision or "", plan.accelerator, plan.engine, plan.engine_version),
+        *(f"tp{plan.tensor_parallel}", f"pp{plan.pipeline_parallel}", f"ep{int(plan.expert_parallel)}"),
+        *(f"dp{plan.attention_ranks}", plan.kv_cache_dtype, f"u{memory.utilization_percent}"),
+        *(f"s{plan.max_sequences}", f"b{plan.max_batched_tokens}", f"c{plan.max_context_tokens}"),
+    )
+    return "|".join(str(part) for part in parts)
