@@ -26,6 +26,8 @@ PLAN = {
     "precision": "fp8",
     "model": "org/small",
     "tensorParallel": 2,
+    "revision": "abc",
+    "kvTokens": 120_000,
     "costPerHour": "11.80 USD",
 }
 
@@ -92,6 +94,8 @@ def one_of_everything() -> World:
     """So that every family has a sample, with all its labels."""
     world = empty_world()
     add_deployment(world, "chat", condition("Ready", "False", "Loading"), condition("Drained", "Unknown", "ServerAway"))
+    (chat,) = world.deployments
+    chat.status["reported"] = {"revision": "abc", "kvTokens": 90_000, "stepTimePercent": 130}
     add_pool(world, total=8, allocatable=8, allocated=4, free=4)
     add_gateway(world, replicas={"main-a": 7, "main-b": 6})
     status = {"conditions": [condition("Ready")]}

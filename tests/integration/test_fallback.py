@@ -1,10 +1,13 @@
 """Engines that never start, and nodes that are about to go: the next choice is taken in time, and it is remembered."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from integration.stage import Stage, deployment, node, pool
+from penstock.api.plan_status import ProposalStatus
+from penstock.reconcilers.proposals import proposal_status
 
 Object = dict[str, Any]
 
@@ -138,3 +141,35 @@ async def test_a_notice_that_is_taken_back_leaves_everything_as_it_was(cluster: 
     await cluster.ready()
     (pod,) = cluster.children("pods")
     assert "penstock.dev/leaving" not in (pod["metadata"].get("annotations") or {})
+
+
+async def test_a_better_plan_is_shown_and_not_taken(two_pools: Stage) -> None:
+    """What the planner proposes is in the status, over a restart, until it proposes something else."""
+    cluster = two_pools
+    cluster.put(deployment())
+    await cluster.ready()
+    found = {("team", "chat"): proposal()}
+    cluster.operators[0].operator.world.propose(found)
+    await cluster.until(lambda: cluster.md()["status"].get("proposal"))
+    await cluster.until(lambda: cluster.events("BetterPlan"))
+    await cluster.restart()
+    await cluster.rest()
+    assert cluster.md()["status"]["proposal"]["savingPerHour"] == "1.20 USD"
+    assert cluster.md()["status"]["plan"]["pool"] == "h100"
+    cluster.operators[0].operator.world.propose({})
+    await cluster.until(lambda: cluster.events("BetterPlanGone"))
+    assert "proposal" not in cluster.md()["status"]
+
+
+def proposal() -> ProposalStatus:
+    return proposal_status(
+        pool="a100",
+        accelerator="A100-SXM-80GB",
+        engine="vLLM",
+        precision="bf16",
+        tensor_parallel=1,
+        saving_per_hour="1.20 USD",
+        since=datetime(2026, 11, 1, tzinfo=UTC),
+        offered=True,
+        message="pool a100 serves the same",
+    )

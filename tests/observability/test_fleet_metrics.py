@@ -32,6 +32,8 @@ VALUES: dict[str, tuple[str, dict[str, str], float]] = {
     "GPUs of its pods": ("penstock_deployment_gpus", CHAT, 4),
     "its cost": ("penstock_deployment_cost_per_hour", {**CHAT, "currency": "USD"}, 11.8),
     "a drain": ("penstock_deployment_drain_started_timestamp_seconds", {**CHAT, "reason": "ServerAway"}, NOON),
+    "its room against the plan": ("penstock_plan_kv_tokens_ratio", CHAT, 0.75),
+    "its pace against the plan": ("penstock_plan_step_time_ratio", CHAT, 1.3),
     "its verdict": (
         "penstock_deployment_condition",
         {**CHAT, "type": "Ready", "status": "False", "reason": "Loading"},
@@ -76,6 +78,13 @@ def test_of_what_holds_only_ready_is_shown() -> None:
         ("team", "ill", "Placed", "False", "NoFreeGPUs"),
         ("team", "ill", "Ready", "False", "NoFreeGPUs"),
     }
+
+
+def test_another_revisions_engines_say_nothing_of_this_plan() -> None:
+    world = one_of_everything()
+    (chat,) = world.deployments
+    chat.status["reported"]["revision"] = "older"
+    assert samples(world, "penstock_plan_kv_tokens_ratio") == {}
 
 
 def test_a_spec_that_is_refused_wants_nothing() -> None:

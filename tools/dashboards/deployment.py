@@ -17,6 +17,9 @@ _READY = _ours("condition", ', type="Ready"')
 _NOT_TRUE = _ours("condition", ', status!="True"')
 
 
+_ACCURACY = {"kv_tokens": "room for tokens", "step_time": "time per token"}
+
+
 def _replicas(state: str) -> str:
     which = f', state="{state}"'
     return f"max({_ours('replicas', which)})"
@@ -147,6 +150,13 @@ DEPLOYMENT = Dashboard(
                     "short",
                     *_rates("prompt", "vllm:prompt_tokens_total", "sglang:prompt_tokens_total"),
                     *_rates("generation", "vllm:generation_tokens_total", "sglang:generation_tokens_total"),
+                ),
+                series(
+                    "Against the plan",
+                    "percentunit",
+                    *(Target(f"max(penstock_plan_{name}_ratio{{{_OF}}})", what) for name, what in _ACCURACY.items()),
+                    text="What engines report over what was planned; below 90 % of the room or above 125 % of the time"
+                    " PlanAccuracy is False.",
                 ),
                 series(
                     "Replicas",

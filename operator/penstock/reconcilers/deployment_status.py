@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.api.conditions import Condition, ConditionStatus, find_condition, merge_conditions
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, PlanStatus, RejectedAlternative
-from penstock.api.plan_status import FailedStart, ReportedStatus
+from penstock.api.plan_status import FailedStart, ProposalStatus, ReportedStatus
 from penstock.api.quantities import format_size
 from penstock.api.refusals import Refusal
 from penstock.planner.accuracy import Verdict, judge
@@ -53,6 +53,7 @@ class Outcome:
     removal: Removal | None = None
     failed: tuple[FailedStart, ...] = ()
     readings: tuple[PodReading, ...] = ()
+    proposal: ProposalStatus | None = None
 
 
 def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, An
         rejected=_rejected(view, old),
         failed=outcome.failed,
         reported=reported,
+        proposal=outcome.proposal,
         address=_address(view) if serving else "",
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus, SurgePolicy
+from penstock.api.plan_status import ProposalStatus
 from penstock.api.refusals import Refusal, Refused
 from penstock.api.supported import unsupported
 from penstock.cluster.client import Client
@@ -34,6 +35,7 @@ from penstock.reconcilers.draining import Draining
 from penstock.reconcilers.endpoints import DRAIN_FINALIZER, routed
 from penstock.reconcilers.failing import Failures, failures
 from penstock.reconcilers.keys import Key
+from penstock.reconcilers.proposals import proposal_change
 from penstock.reconcilers.removal import Removal, worst
 from penstock.reconcilers.replacing import with_replacements
 from penstock.reconcilers.revisions import RevisionRecord, child_name, next_number, pinned, unscaled, with_digests
@@ -84,16 +86,19 @@ class ModelDeploymentReconciler:
         if outcome is None:
             return None
         view, now = gather(self.world, custom), self.clock.now()
-        failed = failures(view, ModelDeploymentStatus.model_validate(custom.status), now)
+        old = ModelDeploymentStatus.model_validate(custom.status)
+        failed = failures(view, old, now)
         outcome = replace(
             outcome,
             has_gateways=self.world.traffic.enabled,
             routed=routed(self.world, view),
             failed=failed.all,
             readings=self.world.readings.of(view.pods_of(view.serving)),
+            proposal=self._proposal(custom, old),
         )
         await self._report(custom, build_status(view, outcome, now=now), changes)
         self._tell_failure(custom, failed)
+        self._tell_proposal(custom, old.proposal, outcome.proposal)
         return _sooner(_sooner(outcome.look_again_seconds, outcome.removal), failed)
 
     async def _end(self, custom: Custom[ModelDeployment], changes: Changes) -> float | None:
@@ -363,6 +368,18 @@ class ModelDeploymentReconciler:
         self.events.record(_about(custom), type="Warning", reason="FailedToStart", message=failed.new.message)
         self.world.stale_tenants.add((custom.namespace, custom.name))
         self.world.place_soon()
+
+    def _proposal(self, custom: Custom[ModelDeployment], old: ModelDeploymentStatus) -> ProposalStatus | None:
+        if self.world.proposals is None:
+            return old.proposal
+        return self.world.proposals.get((custom.namespace, custom.name))
+
+    def _tell_proposal(
+        self, custom: Custom[ModelDeployment], before: ProposalStatus | None, after: ProposalStatus | None
+    ) -> None:
+        change = proposal_change(before, after)
+        if change is not None:
+            self.events.record(_about(custom), type="Normal", reason=change[0], message=change[1])
 
     async def _report(self, custom: Custom[ModelDeployment], status: dict[str, Any], changes: Changes) -> None:
         if status == custom.status:

@@ -3,7 +3,7 @@
 Event sources call `on_*`; nothing here talks to the API server.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from penstock.api.inferencepool import InferencePool
 from penstock.api.meta import Resource
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.modelprovider import ModelProvider
+from penstock.api.plan_status import ProposalStatus
 from penstock.api.route import Route
 from penstock.cluster.barred import Barred
 from penstock.cluster.scope import Scope
@@ -98,6 +99,8 @@ class Candidate:
 class World:
     """The stores of one operator process. `enqueue` is the work queue's `add`, `enqueue_after` its `add_after`.
 
+    `proposals` are better plans that are not taken; None until the fleet was planned anew once, so that those in the
+    statuses stand meanwhile.
     `scope` says what of the cluster they hold, `barred` what the API server refuses of that. `without_secrets` are the
     Secrets of gateways, by namespace and name, that it refused to us.
     """
@@ -125,6 +128,7 @@ class World:
     traffic: Traffic = field(default_factory=Traffic)
     readings: ReadingBook = field(default_factory=ReadingBook)
     learnt: LearntBook = field(default_factory=LearntBook)
+    proposals: Mapping[DeploymentKey, ProposalStatus] | None = None
     told: dict[tuple[str, str], Told] = field(default_factory=dict)
     reports: dict[tuple[str, str], tuple[LiveReplica, ...]] = field(default_factory=dict)
     keys: SecretBook = field(default_factory=SecretBook)
@@ -139,6 +143,14 @@ class World:
         """Have the deployment reconciled, and its tenant built anew before the next placement."""
         self.stale_tenants.add((namespace, name))
         self.enqueue(Key(Subject.MODEL_DEPLOYMENT, namespace, name))
+
+    def propose(self, proposals: Mapping[DeploymentKey, ProposalStatus]) -> None:
+        """Take these for all better plans that there are; deployments whose own changed are reconciled."""
+        before, self.proposals = self.proposals, proposals
+        told = {**before, **proposals} if before is not None else dict.fromkeys(self.tenants)
+        for key in told:
+            if before is None or before.get(key) != proposals.get(key):
+                self.enqueue(Key(Subject.MODEL_DEPLOYMENT, *key))
 
     def place_soon(self) -> None:
         """Have everything placed after a short while, so that a burst of changes costs one pass."""
