@@ -159,8 +159,10 @@ async def test_sglang_without_a_host_is_out_of_reach() -> None:
         pytest.param(
             "vllm",
             (
-                'vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="0",'
-                'kv_cache_size_tokens="1600",num_gpu_blocks="100"} 1.0',
+                (
+                    'vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="0",'
+                    'kv_cache_size_tokens="1600",num_gpu_blocks="100"} 1.0'
+                ),
                 'vllm:num_requests_running{engine="0",model_name="chat"} 0.0',
                 'vllm:prompt_tokens_total{engine="0",model_name="chat"} 2.0',
                 'vllm:generation_tokens_total{engine="0",model_name="chat"} 4.0',
