@@ -188,8 +188,8 @@ def _document(path: Path, rows: Sequence[Row], fitted: _Fitted, ranges: Mapping[
     stated = json.loads(path.read_text(encoding="utf-8"))
     document: dict[str, Any] = {
         "source": "Fitted by bench/fit_roofline.py on measured rows (AIConfigurator core 0.12 silicon sample,"
-        " Apache-2.0, of InferenceX runs; vLLM, SGLang and TRT-LLM on H100, H200, B200 and B300)."
-        " `low` and `high`: the range over refits that leave out a fold of configurations, a model or a GPU type. Times in seconds, see roofline.py.",
+        " Apache-2.0, of InferenceX runs; vLLM, SGLang and TRT-LLM on H100, H200, B200 and B300). `low` and `high`:"
+        " the range over refits without a fold of configurations, a model or a GPU type. Seconds; see roofline.py.",
         "rows": len(rows),
         "constants": _scoped(fitted.constants, ranges, ""),
         "engines": {name: _scoped(fitted.constants, ranges, name) for name in ("vLLM", "SGLang", "TRT-LLM")},

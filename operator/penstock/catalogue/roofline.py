@@ -6,7 +6,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -128,18 +128,21 @@ def residual(architecture: str, engine: str, version: str, accelerator: Accelera
 
 def derates(engine: str, version: str, accelerator: Accelerator) -> tuple[Derate, ...]:
     """Those that hold for this hardware and release; a version that is not stated is taken for a present one."""
+    return _derates(engine, version, accelerator.vendor.value, accelerator.architecture)
+
+
+@lru_cache(maxsize=256)
+def _derates(engine: str, version: str, vendor: str, architecture: str) -> tuple[Derate, ...]:
     return tuple(
         Derate(entry["name"], entry.get("time", 1.0), entry.get("saturation", 1.0), entry["evidence"])
         for entry in _table()["derates"]
-        if _holds(entry, engine, version, accelerator)
+        if entry.get("vendor", vendor) == vendor
+        and entry.get("architecture", architecture) == architecture
+        and _is_of_release(entry, engine, version)
     )
 
 
-def _holds(entry: Mapping[str, Any], engine: str, version: str, accelerator: Accelerator) -> bool:
-    if "vendor" in entry and entry["vendor"] != accelerator.vendor:
-        return False
-    if "architecture" in entry and entry["architecture"] != accelerator.architecture:
-        return False
+def _is_of_release(entry: Mapping[str, Any], engine: str, version: str) -> bool:
     if "engine" not in entry:
         return True
     release = _release(version)
