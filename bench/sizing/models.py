@@ -60,9 +60,8 @@ def _one_model(name: str, precision: str) -> str:
     first = re.split(r"\s+/\s+|\s+or\s+", name.strip())[0]
     if not first.lower().startswith("any "):
         return re.sub(r"\s+family$", "", first, flags=re.IGNORECASE)
-    is_mixture = "moe" in first.lower()
-    stored = "" if format_of_words(precision) else f" {first.removeprefix('any ')}"
-    return ("Qwen/Qwen3-235B-A22B" if is_mixture else "meta-llama/Llama-3.3-70B-Instruct") + stored.split(" MoE")[0]
+    base = "Qwen/Qwen3-235B-A22B" if "moe" in first.lower() else "meta-llama/Llama-3.3-70B-Instruct"
+    return base if format_of_words(precision) else f"{base} {first.split()[1]}"
 
 
 def _cleaned(row: Mapping[str | None, str | None]) -> dict[str, str]:

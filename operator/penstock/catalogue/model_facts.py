@@ -11,7 +11,7 @@ from typing import Any
 from penstock.api.formats import Precision
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.config_reader import ConfigReader
-from penstock.catalogue.geometry import Geometry, read_geometry
+from penstock.catalogue.geometry import Attention, Geometry, read_geometry
 from penstock.catalogue.parameters import (
     Group,
     active_parameters,
@@ -113,7 +113,7 @@ def facts_from_config(request: ConfigFacts) -> ModelFacts:
     reader = ConfigReader.of(request.model, request.config)
     geometry = read_geometry(reader)
     quantization = read_quantization(reader, layers=layers_by_group(geometry))
-    if geometry.compressed and request.weights_bytes is None:
+    if _is_uncountable(geometry) and request.weights_bytes is None:
         raise Refused([_size_needed(request.model, geometry)])
     total = request.parameters or _total_parameters(request, geometry, quantization)
     return ModelFacts(
@@ -166,14 +166,23 @@ def _cache_shape(geometry: Geometry) -> dict[str, Any]:
         "query_heads": attention.query_heads,
         "kv_heads": attention.kv_heads,
         "head_dim": attention.head_dim,
-        "full_attention_layers": attention.full_layers,
-        "sliding_layers": attention.sliding_layers,
+        **_cache_layers(attention),
         "sliding_window": attention.window,
         "linear_layers": geometry.recurrence.layers,
         "state_bytes_per_sequence": state,
         "kv_lora_rank": latent.kv_rank if latent else 0,
         "rope_head_dim": latent.rope_dim if latent else 0,
         "index_bytes_per_token": attention.index_bytes_per_token,
+    }
+
+
+def _cache_layers(attention: Attention) -> dict[str, int]:
+    """Layers that keep a cache of their own; those that share are the last ones, of both kinds in proportion."""
+    layers = attention.full_layers + attention.sliding_layers
+    sharing_full = attention.sharing_layers * attention.full_layers // max(1, layers)
+    return {
+        "full_attention_layers": attention.full_layers - sharing_full,
+        "sliding_layers": attention.sliding_layers - (attention.sharing_layers - sharing_full),
     }
 
 
@@ -192,12 +201,15 @@ def _padding_bytes(counts: Mapping[Group, int], geometry: Geometry, quantization
 
 
 def _draft_bytes(geometry: Geometry, quantization: Quantization) -> int:
-    return _group_bytes(draft_parameters(geometry), geometry, quantization) if geometry.draft.layers else 0
+    if not geometry.draft.layers:
+        return 0
+    counts = draft_parameters(geometry)
+    return 2 * sum(counts.values()) if quantization.keeps_drafts else _group_bytes(counts, geometry, quantization)
 
 
 def _loaded_bytes(request: ConfigFacts, geometry: Geometry, quantization: Quantization) -> int:
     """The checkpoint without its draft layers; never more than formula and size allow."""
-    if geometry.compressed:
+    if _is_uncountable(geometry):
         return request.weights_bytes or 0
     main = computed_weights_bytes(geometry, quantization) - _draft_bytes(geometry, quantization)
     if request.weights_bytes is None:
@@ -206,9 +218,13 @@ def _loaded_bytes(request: ConfigFacts, geometry: Geometry, quantization: Quanti
 
 
 def _total_parameters(request: ConfigFacts, geometry: Geometry, quantization: Quantization) -> int:
-    if geometry.compressed and request.weights_bytes:
+    if _is_uncountable(geometry) and request.weights_bytes:
         return round(request.weights_bytes * 8 / quantization.bits)
     return sum(count_parameters(geometry).values())
+
+
+def _is_uncountable(geometry: Geometry) -> bool:
+    return geometry.compressed and geometry.compression is None
 
 
 def _architecture(reader: ConfigReader, geometry: Geometry) -> str:
