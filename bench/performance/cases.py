@@ -4,7 +4,7 @@ from bench.performance.rows import Row
 
 from penstock.api.formats import EngineName, Precision
 from penstock.planner.memory import MemoryRequest, plan_memory, unmargined_kv_bytes
-from penstock.planner.speed import Replica, Speed, decode_speed, speed
+from penstock.planner.speed import Replica, Speed, decode_speed, speed, speed_at_rate
 
 __all__ = ["predicted", "replica_of"]
 
@@ -37,6 +37,9 @@ def predicted(row: Row) -> Speed:
     replica = replica_of(row)
     if row.kind != "agg":
         return decode_speed(replica, row.traffic, row.concurrency)
+    if row.open_loop and row.requests_per_second is not None:
+        found = speed_at_rate(replica, row.traffic, row.requests_per_second)
+        return found or speed(replica, row.traffic, row.concurrency)
     if not row.burst:
         return speed(replica, row.traffic, row.concurrency)
     resident = min(row.concurrency, replica.most_resident or row.concurrency, _SEQUENCES_AT_ONCE)

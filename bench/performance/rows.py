@@ -1,12 +1,14 @@
 """Measured rows of perf_rows.csv as what the model of speed takes; a row that cannot be used says why."""
 
-import csv
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.performance.names import accelerator_named, engine_of, model_named
+from bench.performance.names import accelerator_named, engine_of
+from bench.sizing.models import Skip, resolve
+from bench.sizing.models import read_rows as read_table
 
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
@@ -47,6 +49,7 @@ class Row:
     layout: Layout
     traffic: Traffic
     concurrency: int
+    requests_per_second: float | None
     burst: bool
     open_loop: bool
     ttft_seconds: float | None
@@ -76,34 +79,22 @@ class Skipped:
 
 def read_rows(directory: Path) -> Iterator[Row | Skipped]:
     """Every row of perf_rows.csv; models.csv and gpus.csv beside it help with names that the catalogue lacks."""
-    models, gpus = _table(directory / "models.csv"), _table(directory / "gpus.csv")
-    with (directory / "perf_rows.csv").open(encoding="utf-8", newline="") as file:
-        for position, cells in enumerate(csv.DictReader(file)):
-            yield _row({key or "": value or "" for key, value in cells.items()}, str(position), models, gpus)
-
-
-def _table(path: Path) -> Mapping[str, Mapping[str, str]]:
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {cells.get("id", ""): cells for cells in csv.DictReader(file)}
+    gpus = {cells.get("id", ""): cells for cells in read_table(directory / "gpus.csv")}
+    for position, cells in enumerate(read_table(directory / "perf_rows.csv")):
+        yield _row(cells, cells.get("row") or str(position), directory, gpus)
 
 
 def _row(
-    cells: Mapping[str, str],
-    position: str,
-    models: Mapping[str, Mapping[str, str]],
-    gpus: Mapping[str, Mapping[str, str]],
+    cells: Mapping[str, str], number: str, directory: Path, gpus: Mapping[str, Mapping[str, str]]
 ) -> Row | Skipped:
     engine, version = engine_of(cells.get("engine", ""))
     judged = cells.get("kind") == "agg" and cells.get("quality") == "ok" and engine in {"vLLM", "SGLang"}
-    number = cells.get("row") or position
     accelerator = accelerator_named(cells.get("gpu", ""), gpus)
     if accelerator is None:
         return Skipped(number, "accelerator not known", judged, is_miss=True)
-    facts = model_named(cells.get("model", ""), cells.get("precision", ""), accelerator, models)
-    if facts is None:
-        return Skipped(number, "model not known", judged, is_miss=False)
+    facts = resolve(cells.get("model", ""), cells.get("precision", ""), row=cells, data=directory)
+    if isinstance(facts, Skip):
+        return Skipped(number, facts.reason, judged, is_miss=False)
     traffic, concurrency = _traffic(cells), _concurrency(cells)
     if traffic is None:
         return Skipped(number, "no prompt or output length", judged, is_miss=True)
@@ -117,6 +108,7 @@ def _row(
         layout=_layout(cells, facts, accelerator),
         traffic=traffic,
         concurrency=concurrency,
+        requests_per_second=_number(cells, "req_s"),
         burst="burst" in cells.get("load_mode", ""),
         open_loop="open" in cells.get("load_mode", ""),
         ttft_seconds=_seconds(cells, "ttft_ms"),
@@ -197,7 +189,7 @@ def _layout(cells: Mapping[str, str], facts: ModelFacts, accelerator: Accelerato
         gpus=counted,
         tensor_parallel=world,
         pipeline_parallel=pipeline,
-        attention_ranks=world if ranks > 1 else 1,
+        attention_ranks=math.gcd(min(ranks, world), world),
         expert_parallel=experts > 1,
     )
 

@@ -159,7 +159,7 @@ def _open_loop_rate(model: _Model, running: float) -> float:
 def _open_loop_first(model: _Model, running: float, rate: float) -> float:
     prefill = model.prefill()
     busy = min(0.99, rate * prefill / model.amounts.stages)
-    alone = (model.tuning.admission + model.tuning.steps_before * model.step(running)) * model.residual.first_token
+    alone = (model.tuning.admission + model.step(running)) * model.residual.first_token
     return alone + prefill * (1 + _RANDOM_ARRIVALS * busy / (1 - busy))
 
 

@@ -41,14 +41,15 @@ def interference_seconds(amounts: Amounts, tuning: Tuning, running: float) -> fl
 
 
 def first_token_seconds(amounts: Amounts, tuning: Tuning, running: float, *, step: float) -> float:
-    """Admission, the running step, the own prompt, and prompts of others that stand before it.
+    """Admission, a step of its own and those of others, the own prompt, and prompts of others that stand before it.
 
     Others stand before it because requests start in waves, and because prompts fill a share of all time.
     """
     prefill = prefill_seconds(amounts, tuning)
     others = interference_seconds(amounts, tuning, running) / step
     before = tuning.own_prompt + tuning.wave * (running - 1) + tuning.queue * others
-    return tuning.admission + tuning.steps_before * step + prefill * before
+    steps = 1 + tuning.steps_before * (running - 1) / running
+    return tuning.admission + steps * step + prefill * before
 
 
 def _reading_seconds(amounts: Amounts, tuning: Tuning, batch: float, tokens: float) -> float:
