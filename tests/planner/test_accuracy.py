@@ -4,7 +4,7 @@ import pytest
 
 from builders.fleet import facts
 from builders.plans import checkpoint, plan
-from penstock.planner.accuracy import Measured, Verdict, facts_of, is_uniform, judge, modelled_seconds, step_time_ratio
+from penstock.planner.accuracy import Measured, Verdict, compared, facts_of, is_uniform, judge, modelled_seconds
 
 FACTS = facts("org/small", 8.2)
 PLAN = plan(checkpoint=checkpoint(model="org/small"))
@@ -42,15 +42,16 @@ def load(seconds: float, *, concurrency: float = 8) -> Measured:
 def test_the_ratio_is_taken_at_the_measured_load() -> None:
     """What the model says for that load is 1.0; the same time at a higher load is less than that."""
     modelled = modelled_seconds(PLAN, FACTS, load(1.0))
-    assert step_time_ratio(PLAN, FACTS, load(modelled)) == pytest.approx(1.0)
-    busier = step_time_ratio(PLAN, FACTS, load(modelled, concurrency=64))
+    found, busier = (compared(PLAN, FACTS, load(modelled, concurrency=requests)) for requests in (8, 64))
+    assert found is not None
+    assert found.ratio == pytest.approx(1.0)
     assert busier is not None
-    assert busier < 1.0
+    assert busier.ratio < 1.0
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 100.0])
 def test_what_is_absurd_is_no_ratio(seconds: float) -> None:
-    assert step_time_ratio(PLAN, FACTS, load(seconds)) is None
+    assert compared(PLAN, FACTS, load(seconds)) is None
 
 
 def test_facts_are_those_of_the_planned_checkpoint() -> None:

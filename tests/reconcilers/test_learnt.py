@@ -1,6 +1,7 @@
 """What is learnt, how it is bounded and kept, and when plans are made anew because of it."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,12 +10,15 @@ from builders.plans import plan
 from penstock.api.formats import EngineName
 from penstock.cluster.errors import NotFound
 from penstock.errors import ClusterError
-from penstock.planner.learnt import Learnt, kv_key, step_key
+from penstock.planner.accuracy import StepTimes
+from penstock.planner.corrections import Correction, CorrectionKey, Corrections
+from penstock.planner.learnt import Learnt, kv_key
 from penstock.reconcilers.learnt import LearntBook, LearntStore, decode_learnt, encode_learnt
 
 PLAN = plan()
 PLANNED = PLAN.memory.kv_tokens
-STEP = step_key(PLAN.checkpoint.model, PLAN.accelerator, EngineName.VLLM)
+KEY = CorrectionKey(PLAN.checkpoint.model, PLAN.accelerator, PLAN.engine)
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def test_room_is_learnt_and_a_great_difference_is_worth_a_plan() -> None:
@@ -28,27 +32,31 @@ def test_room_is_learnt_and_a_great_difference_is_worth_a_plan() -> None:
     assert book.learnt is kept
 
 
-def test_a_step_time_is_approached_slowly_and_never_beyond_its_bounds() -> None:
-    """Ten readings of twice the time are some 1.65; a thousand of twenty times are the bound."""
+def test_what_a_step_takes_is_learnt_slowly() -> None:
+    """Ten measurements of twice the modelled time: plans are made anew once or a few times, not ten times."""
     book = LearntBook()
-    anew = [book.note_step_time(PLAN, 2.0) for _ in range(10)]
-    assert book.step_times[STEP] == pytest.approx(2 - 0.9**10)
-    assert 1 <= sum(anew) <= 3
-    for _ in range(1000):
-        book.note_step_time(PLAN, 20.0)
-    assert book.learnt.step_time(PLAN.checkpoint.model, PLAN.accelerator, EngineName.VLLM) == pytest.approx(
-        3.0, rel=0.06
-    )
-    for _ in range(1000):
-        book.note_step_time(PLAN, 0.05)
-    assert book.step_times[STEP] == 0.5
+    anew = [book.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW) for _ in range(10)]
+    assert 1 <= sum(anew) <= 4
+    factor = book.learnt.correction(PLAN.checkpoint.model, PLAN.accelerator, EngineName.VLLM)
+    assert 1.2 < factor <= 2.0
+    assert book.dirty
 
 
 def test_small_changes_leave_plans_and_the_store_alone() -> None:
     book = LearntBook()
     kept = book.learnt
-    assert not any(book.note_step_time(PLAN, 1.04) for _ in range(100))
+    assert not any(book.note_step_times(PLAN, StepTimes(0.0104, 0.01), NOW) for _ in range(100))
     assert (book.learnt is kept, book.dirty) == (True, False)
+
+
+def test_what_was_recalled_is_what_plans_were_made_with() -> None:
+    """The next operator does not plan anew for what the last one knew."""
+    book, again = LearntBook(), LearntBook()
+    for _ in range(30):
+        book.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW)
+    again.recall(decode_learnt(encode_learnt(book.learnt)))
+    assert not again.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW)
+    assert not again.dirty
 
 
 def test_it_is_bounded_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,9 +68,9 @@ def test_it_is_bounded_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_stored_is_read_again() -> None:
-    learnt = Learnt({"a": 5, "b": 7}, {STEP: 1.25})
+    learnt = Learnt({"a": 5, "b": 7}, Corrections({KEY: Correction(1.25, 7, NOW)}))
     found = decode_learnt(encode_learnt(learnt))
-    assert (found.kv_tokens, found.step_times) == (learnt.kv_tokens, learnt.step_times)
+    assert (found.kv_tokens, found.corrections.entries) == (learnt.kv_tokens, learnt.corrections.entries)
 
 
 NONSENSE = {
@@ -71,17 +79,21 @@ NONSENSE = {
     "another shape": "[]",
     "another version": '{"version": 2, "kvTokens": {"a": 5}}',
     "values that are none": json.dumps(
-        {"version": 1, "kvTokens": {"a": "many", "b": -1, "c": 1e300}, "stepTimes": {"a": 90, "b": None, "c": []}}
+        {
+            "version": 1,
+            "kvTokens": {"a": "many", "b": -1, "c": 1e300},
+            "corrections": {"a": 90, "b|c|d": {"factor": "x"}},
+        }
     ),
-    "not a number": '{"version": 1, "kvTokens": {"a": NaN}, "stepTimes": {"a": Infinity}}',
-    "no table": '{"version": 1, "kvTokens": [1], "stepTimes": "a"}',
+    "not a number": '{"version": 1, "kvTokens": {"a": NaN}, "corrections": {"a|b|c": Infinity}}',
+    "no table": '{"version": 1, "kvTokens": [1], "corrections": "a"}',
 }
 
 
 @pytest.mark.parametrize("text", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_teaches_nothing(text: str) -> None:
     found = decode_learnt(text)
-    assert (dict(found.kv_tokens), dict(found.step_times)) == ({}, {})
+    assert (dict(found.kv_tokens), dict(found.corrections.entries)) == ({}, {})
 
 
 class Answers:

@@ -15,12 +15,13 @@ from penstock.planner.speed import Replica, Traffic, speed
 __all__ = [
     "Measured",
     "PlanVerdict",
+    "StepTimes",
     "Verdict",
+    "compared",
     "facts_of",
     "is_uniform",
     "judge",
     "modelled_seconds",
-    "step_time_ratio",
 ]
 
 _LEAST_ROOM = 0.9
@@ -40,6 +41,19 @@ class Measured:
     time_to_first_token_seconds: float | None
     time_per_output_token_seconds: float
     output_tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds per output token."""
+
+    measured: float
+    modelled: float
+
+    @property
+    def ratio(self) -> float:
+        """Above 1: slower than the model."""
+        return self.measured / self.modelled
 
 
 class Verdict(StrEnum):
@@ -93,11 +107,11 @@ def _pace(step_time_percent: int | None) -> list[str]:
     return [f"a token takes {step_time_percent} % of the time that is expected at this load"]
 
 
-def step_time_ratio(plan: Plan, facts: ModelFacts, measured: Measured) -> float | None:
-    """Measured over modelled time per output token, both at the measured load; None where it can mean nothing."""
-    modelled = modelled_seconds(plan, facts, measured)
-    ratio = measured.time_per_output_token_seconds / modelled if modelled > 0 else 0.0
-    return ratio if _LEAST_RATIO <= ratio <= _MOST_RATIO else None
+def compared(plan: Plan, facts: ModelFacts, measured: Measured) -> StepTimes | None:
+    """Measured and modelled time per output token, both at the measured load; None where they can mean nothing."""
+    found = StepTimes(measured.time_per_output_token_seconds, modelled_seconds(plan, facts, measured))
+    sensible = found.modelled > 0 and _LEAST_RATIO <= found.ratio <= _MOST_RATIO
+    return found if sensible else None
 
 
 def modelled_seconds(plan: Plan, facts: ModelFacts, measured: Measured) -> float:

@@ -7,29 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.api.formats import EngineName
+from penstock.planner.corrections import CorrectionKey, Corrections
 from penstock.planner.plan import Plan
 
-__all__ = ["NOTHING_LEARNT", "Learnt", "kv_key", "step_key"]
+__all__ = ["NOTHING_LEARNT", "Learnt", "kv_key"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learnt:
-    """By `kv_key` tokens of a replica's KV cache, by `step_key` measured over modelled time; compared by identity."""
+    """By `kv_key` tokens of a replica's KV cache, and factors on modelled times; compared by identity."""
 
     kv_tokens: Mapping[str, int] = field(default_factory=dict)
-    step_times: Mapping[str, float] = field(default_factory=dict)
+    corrections: Corrections = field(default_factory=Corrections.none)
 
-    def step_time(self, model: str, accelerator: str, engine: EngineName) -> float:
-        """What the modelled time of a step is to be multiplied by; 1.0 where nothing was learnt."""
-        return self.step_times.get(step_key(model, accelerator, engine), 1.0)
+    def correction(self, model: str, accelerator: str, engine: EngineName) -> float:
+        """What modelled times are to be multiplied by (`Replica.correction`); 1.0 where nothing was learnt."""
+        return self.corrections.factor(CorrectionKey(model, accelerator, engine))
 
 
 NOTHING_LEARNT = Learnt()
-
-
-def step_key(model: str, accelerator: str, engine: EngineName) -> str:
-    """One checkpoint on one accelerator in one engine, whatever its settings."""
-    return f"{model}|{accelerator}|{engine}"
 
 
 def kv_key(plan: Plan) -> str:

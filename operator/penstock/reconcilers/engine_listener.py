@@ -106,11 +106,11 @@ class EngineListener:
         return self.clock.monotonic() + seconds * self.random.uniform(0.9, 1.1)
 
     def _keep(self, pod: PodRecord, plan: Plan, found: PodReading) -> None:
-        world, before = self.world, self.world.readings.by_pod.get(pod.uid)
+        world = self.world
         world.readings.by_pod[pod.uid] = found
         anew = found.kv_tokens is not None and world.learnt.note_kv_tokens(plan, found.kv_tokens)
-        if found.step_time_ratio is not None and (before is None or found.step_time_ratio != before.step_time_ratio):
-            anew |= world.learnt.note_step_time(plan, found.step_time_ratio)
+        if found.step_times is not None:
+            anew |= world.learnt.note_step_times(plan, found.step_times, self.clock.now())
         if anew:
             world.place_soon()
         world.enqueue(Key(Subject.MODEL_DEPLOYMENT, pod.namespace, pod.deployment))

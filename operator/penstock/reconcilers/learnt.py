@@ -2,18 +2,18 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from datetime import datetime
 from typing import Any
 
-from penstock.api.formats import EngineName
 from penstock.api.integers import INT53_MAX
 from penstock.cluster.client import Client
 from penstock.cluster.errors import NotFound
 from penstock.cluster.resources import CONFIG_MAPS
 from penstock.errors import ClusterError
-from penstock.planner.learnt import NOTHING_LEARNT, Learnt, kv_key, step_key
+from penstock.planner.accuracy import StepTimes
+from penstock.planner.corrections import CorrectionKey, Corrections, calls_for_a_new_plan
+from penstock.planner.learnt import NOTHING_LEARNT, Learnt, kv_key
 from penstock.planner.plan import Plan
 
 __all__ = ["LEARNT_CONFIG_MAP", "LearntBook", "LearntStore", "decode_learnt", "encode_learnt"]
@@ -25,10 +25,6 @@ _VERSION = 1
 _MOST_ENTRIES = 2000
 _LONGEST_KEY = 400
 _MATERIAL = 0.05
-_WORTH_A_PLAN = 0.2
-_WEIGHT_OF_THE_NEW = 0.1
-_LEAST_STEP_TIME, _MOST_STEP_TIME = 0.5, 3.0
-"""Beyond that something else is wrong, which no correction should hide."""
 
 
 @dataclass(slots=True)
@@ -39,55 +35,49 @@ class LearntBook:
     """
 
     kv_tokens: dict[str, int] = field(default_factory=dict)
-    step_times: dict[str, float] = field(default_factory=dict)
+    corrections: Corrections = field(default_factory=Corrections.none)
     learnt: Learnt = NOTHING_LEARNT
     dirty: bool = False
-    _planned: dict[str, float] = field(default_factory=dict)
+    _planned: dict[CorrectionKey, float] = field(default_factory=dict)
 
     def recall(self, kept: Learnt) -> None:
         """Begin with what was stored."""
-        self.kv_tokens, self.step_times = dict(kept.kv_tokens), dict(kept.step_times)
-        self.learnt, self.dirty, self._planned = kept, False, dict(kept.step_times)
+        self.kv_tokens, self.corrections = dict(kept.kv_tokens), kept.corrections
+        self.learnt, self.dirty = kept, False
+        self._planned = {key: kept.corrections.factor(key) for key in kept.corrections.entries}
 
     def note_kv_tokens(self, plan: Plan, tokens: int) -> bool:
         """An engine said how much its KV cache holds; True where plans should be made anew."""
         key = kv_key(plan)
         known = self.learnt.kv_tokens.get(key, plan.memory.kv_tokens)
-        if key in self.kv_tokens and not _differs(self.kv_tokens[key], tokens, _MATERIAL):
+        if key in self.kv_tokens and not _differs(self.kv_tokens[key], tokens):
             return False
-        _put(self.kv_tokens, key, tokens)
+        self.kv_tokens.pop(key, None)
+        self.kv_tokens[key] = tokens
         self._changed()
-        return _differs(known, tokens, _WORTH_A_PLAN)
+        return calls_for_a_new_plan(max(known, 1), tokens)
 
-    def note_step_time(self, plan: Plan, ratio: float) -> bool:
-        """A replica's measured over modelled time; True where plans should be made anew."""
-        key = step_key(plan.checkpoint.model, plan.accelerator, EngineName(plan.engine))
-        old, known = self.step_times.get(key, 1.0), self.learnt.step_times.get(key, 1.0)
-        new = min(max(old + _WEIGHT_OF_THE_NEW * (ratio - old), _LEAST_STEP_TIME), _MOST_STEP_TIME)
-        _put(self.step_times, key, new)
-        if _differs(known, new, _MATERIAL):
+    def note_step_times(self, plan: Plan, times: StepTimes, now: datetime) -> bool:
+        """How long a replica took for a token; True where plans should be made anew."""
+        key = CorrectionKey(plan.checkpoint.model, plan.accelerator, plan.engine)
+        self.corrections = self.corrections.learnt(key, measured=times.measured, modelled=times.modelled, now=now)
+        factor = self.corrections.factor(key)
+        if _differs(self.learnt.corrections.factor(key), factor):
             self._changed()
-        # What plans were made with moves only with them: small steps add up.
-        if not _differs(self._planned.get(key, 1.0), new, _WORTH_A_PLAN):
+        if not calls_for_a_new_plan(self._planned.get(key, 1.0), factor):
             return False
-        self._planned[key] = new
+        self._planned[key] = factor
         return True
 
     def _changed(self) -> None:
-        self.learnt = Learnt(dict(self.kv_tokens), {key: round(value, 3) for key, value in self.step_times.items()})
-        self.dirty = True
+        """The newest are kept: of too many, the oldest go."""
+        self.kv_tokens = dict(list(self.kv_tokens.items())[-_MOST_ENTRIES:])
+        self.corrections = self.corrections.kept(list(self.corrections.entries)[-_MOST_ENTRIES:])
+        self.learnt, self.dirty = Learnt(dict(self.kv_tokens), self.corrections), True
 
 
-def _differs(old: float, new: float, share: float) -> bool:
-    return abs(new - old) > share * abs(old)
-
-
-def _put(values: dict[str, Any], key: str, value: float) -> None:
-    """The newest last; of too many the oldest goes."""
-    values.pop(key, None)
-    values[key] = value
-    while len(values) > _MOST_ENTRIES:
-        values.pop(next(iter(values)))
+def _differs(old: float, new: float) -> bool:
+    return abs(new - old) > _MATERIAL * abs(old)
 
 
 @dataclass(slots=True)
@@ -135,7 +125,11 @@ class LearntStore:
 
 def encode_learnt(learnt: Learnt) -> str:
     """As it is stored, a line per entry: people read it, too."""
-    document = {"version": _VERSION, "kvTokens": dict(learnt.kv_tokens), "stepTimes": dict(learnt.step_times)}
+    document = {
+        "version": _VERSION,
+        "kvTokens": dict(learnt.kv_tokens),
+        "corrections": learnt.corrections.document(),
+    }
     return json.dumps(document, indent=0)
 
 
@@ -147,15 +141,18 @@ def decode_learnt(text: str) -> Learnt:
         return NOTHING_LEARNT
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         return NOTHING_LEARNT
-    tokens = {key: round(value) for key, value in _sound(document.get("kvTokens"), 1, INT53_MAX).items()}
-    return Learnt(tokens, _sound(document.get("stepTimes"), _LEAST_STEP_TIME, _MOST_STEP_TIME))
+    return Learnt(_tokens(document.get("kvTokens")), Corrections.from_document(_table(document.get("corrections"))))
 
 
-def _sound(values: Any, least: float, most: float) -> Mapping[str, float]:
-    if not isinstance(values, dict):
-        return {}
-    numbers = {
-        key: value for key, value in values.items() if isinstance(value, int | float) and len(key) <= _LONGEST_KEY
+def _tokens(values: Any) -> dict[str, int]:
+    sound = {
+        key: value
+        for key, value in _table(values).items()
+        if type(value) is int and 0 < value <= INT53_MAX and len(key) <= _LONGEST_KEY
     }
-    sound = {key: value for key, value in numbers.items() if isfinite(value) and least <= value <= most}
     return dict(list(sound.items())[-_MOST_ENTRIES:])
+
+
+def _table(values: Any) -> dict[str, Any]:
+    """The newest of them."""
+    return dict(list(values.items())[-_MOST_ENTRIES:]) if isinstance(values, dict) else {}

@@ -11,7 +11,7 @@ from statistics import median
 from penstock.api.plan_status import ReportedStatus
 from penstock.catalogue.models import ModelFacts
 from penstock.engine_readings.reading import EngineReading, Total
-from penstock.planner.accuracy import Measured, facts_of, is_uniform, step_time_ratio
+from penstock.planner.accuracy import Measured, StepTimes, compared, facts_of, is_uniform
 from penstock.planner.plan import Plan
 from penstock.reconcilers.stored import PodRecord
 
@@ -32,13 +32,18 @@ _LONGEST_LOAD_SECONDS = 4 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class PodReading:
-    """The latest of one pod. `at` is the monotonic clock's; ratio and peak are over all of its readings."""
+    """The latest of one pod. `at` is the monotonic clock's.
+
+    `step_times` are of the time since the reading before, None where too little happened; the ratio is smoothed over
+    all readings, the peak is of all of them.
+    """
 
     uid: str
     at: float
     reading: EngineReading
     kv_tokens: int | None = None
     load_seconds: int | None = None
+    step_times: StepTimes | None = None
     step_time_ratio: float | None = None
     peak_tokens_per_second: float | None = None
 
@@ -88,12 +93,12 @@ def next_reading(before: PodReading | None, asked: Asked, reading: EngineReading
 
 
 def _paced(found: PodReading, plan: Plan, facts: ModelFacts | None, pace: Measured) -> PodReading:
-    ratio = step_time_ratio(plan, facts, pace) if facts else None
-    old = found.step_time_ratio
-    if ratio is not None and old is not None:
-        ratio = old + _WEIGHT_OF_THE_NEW * (ratio - old)
     peak = max(pace.output_tokens_per_second, found.peak_tokens_per_second or 0.0)
-    return replace(found, step_time_ratio=old if ratio is None else ratio, peak_tokens_per_second=peak)
+    found, times = replace(found, peak_tokens_per_second=peak), compared(plan, facts, pace) if facts else None
+    if times is None:
+        return found
+    old = times.ratio if found.step_time_ratio is None else found.step_time_ratio
+    return replace(found, step_times=times, step_time_ratio=old + _WEIGHT_OF_THE_NEW * (times.ratio - old))
 
 
 def measured(before: EngineReading, after: EngineReading, seconds: float) -> Measured | None:
