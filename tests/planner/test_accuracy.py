@@ -1,5 +1,7 @@
 """What engines do against what was planned."""
 
+from dataclasses import replace
+
 import pytest
 
 from builders.fleet import facts
@@ -33,6 +35,13 @@ def test_the_message_has_the_numbers() -> None:
     found = judge(PLAN, 100_000, 140)
     assert found is not None
     assert all(word in found.message for word in ("100,000", f"{PLANNED:,}", "30 %", "140 %"))
+
+
+def test_what_was_known_when_it_was_planned_is_no_surprise() -> None:
+    """The model is off by a half, and the plan was made with that."""
+    corrected = replace(PLAN, speed_correction=1.5)
+    found = [judge(each, None, 150) for each in (PLAN, corrected)]
+    assert [each.verdict for each in found if each] == [Verdict.SLOWER, Verdict.AS_PLANNED]
 
 
 def load(seconds: float, *, concurrency: float = 8) -> Measured:

@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from builders.fleet import fleet, place_one, pool, tenant
-from penstock.planner.fleet import FleetSnapshot
+from builders.fleet import place_one, pool, tenant
 from penstock.planner.learnt import Learnt, kv_key
-from penstock.planner.placement import place
 from penstock.planner.plan import Decision, RejectionReason
 
 POOLS = [pool("h100")]
@@ -20,22 +18,21 @@ def key_of(**spec: Any) -> str:
     return kv_key(assignment.plan)
 
 
-def placed(learnt: Learnt, **spec: Any) -> Decision:
-    one = tenant(spec=spec)
-    before = fleet(POOLS, one)
-    return place(FleetSnapshot(before.pools, before.tenants, learnt=learnt), one.created)[one.key]
+def placed(key: str, tokens: int, **spec: Any) -> Decision:
+    """Where an engine of those settings has reported so much room."""
+    return place_one(POOLS, tenant(spec=spec, learnt=Learnt(kv_tokens=((key, tokens),))))
 
 
 @pytest.mark.parametrize("tokens", [50_000, 5_000_000])
 def test_the_room_that_was_shown_is_planned_with(tokens: int) -> None:
     """Less, or more."""
-    assignment = placed(Learnt({key_of(): tokens})).assignment
+    assignment = placed(key_of(), tokens).assignment
     assert assignment is not None
     assert assignment.plan.memory.kv_tokens == tokens
 
 
 def test_a_context_that_nobody_asked_for_is_lowered() -> None:
-    assignment = placed(Learnt({key_of(): 20_000})).assignment
+    assignment = placed(key_of(), 20_000).assignment
     assert assignment is not None
     assert assignment.plan.max_context_tokens == 20_000
 
@@ -55,12 +52,12 @@ def test_what_was_asked_for_and_does_not_fit_is_refused(
     spec: dict[str, Any], tokens: int, reason: RejectionReason
 ) -> None:
     """One token more is enough."""
-    decision = placed(Learnt({key_of(**spec): tokens}), **spec)
+    decision = placed(key_of(**spec), tokens, **spec)
     assert reason in {each.reason for each in decision.rejections if f"{tokens:,} tokens" in each.message}
-    assert placed(Learnt({key_of(**spec): tokens + 1}), **spec).assignment is not None
+    assert placed(key_of(**spec), tokens + 1, **spec).assignment is not None
 
 
 def test_other_settings_teach_nothing() -> None:
     elsewhere = key_of(workload={"concurrency": 8, "promptTokens": 10, "outputTokens": 10})
     assert elsewhere != key_of()
-    assert placed(Learnt({elsewhere: 1})).assignment == place_one(POOLS, tenant()).assignment
+    assert placed(elsewhere, 1).assignment == place_one(POOLS, tenant()).assignment

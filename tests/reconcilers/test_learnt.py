@@ -1,19 +1,19 @@
 """What is learnt, how it is bounded and kept, and when plans are made anew because of it."""
 
 import json
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from builders.plans import plan
-from penstock.api.formats import EngineName
 from penstock.cluster.errors import NotFound
 from penstock.errors import ClusterError
 from penstock.planner.accuracy import StepTimes
 from penstock.planner.corrections import Correction, CorrectionKey, Corrections
-from penstock.planner.learnt import Learnt, kv_key
-from penstock.reconcilers.learnt import LearntBook, LearntStore, decode_learnt, encode_learnt
+from penstock.planner.learnt import NOTHING_LEARNT, kv_key
+from penstock.reconcilers.learnt import LearntBook, LearntStore
 
 PLAN = plan()
 PLANNED = PLAN.memory.kv_tokens
@@ -25,11 +25,24 @@ def test_room_is_learnt_and_a_great_difference_is_worth_a_plan() -> None:
     book = LearntBook()
     assert not book.note_kv_tokens(PLAN, PLANNED * 85 // 100)
     assert book.dirty
-    assert book.learnt.kv_tokens == {kv_key(PLAN): PLANNED * 85 // 100}
+    assert book.of([PLAN.checkpoint.model]).room(PLAN) == PLANNED * 85 // 100
     assert book.note_kv_tokens(PLAN, PLANNED // 2)
-    kept = book.learnt
+    book.dirty = False
     assert not book.note_kv_tokens(PLAN, PLANNED // 2 + 10)
-    assert book.learnt is kept
+    assert (book.dirty, book.of([PLAN.checkpoint.model]).room(PLAN)) == (False, PLANNED // 2)
+
+
+def test_only_what_concerns_a_deployment_is_told() -> None:
+    """Else a figure of one model would have all plans made anew."""
+    book = LearntBook()
+    book.note_kv_tokens(PLAN, 5)
+    for _ in range(10):
+        book.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW)
+    told = book.of(["org/other", PLAN.checkpoint.model])
+    assert told.room(PLAN) == 5
+    assert told.correction(*astuple(KEY)) > 1.2
+    assert told.correction("org/other", KEY.accelerator, KEY.engine) == 1.0
+    assert book.of(["org/other"]) is NOTHING_LEARNT
 
 
 def test_what_a_step_takes_is_learnt_slowly() -> None:
@@ -37,16 +50,14 @@ def test_what_a_step_takes_is_learnt_slowly() -> None:
     book = LearntBook()
     anew = [book.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW) for _ in range(10)]
     assert 1 <= sum(anew) <= 4
-    factor = book.learnt.correction(PLAN.checkpoint.model, PLAN.accelerator, EngineName.VLLM)
-    assert 1.2 < factor <= 2.0
+    assert 1.2 < book.corrections.factor(KEY) <= 2.0
     assert book.dirty
 
 
 def test_small_changes_leave_plans_and_the_store_alone() -> None:
     book = LearntBook()
-    kept = book.learnt
     assert not any(book.note_step_times(PLAN, StepTimes(0.0104, 0.01), NOW) for _ in range(100))
-    assert (book.learnt is kept, book.dirty) == (True, False)
+    assert not book.dirty
 
 
 def test_what_was_recalled_is_what_plans_were_made_with() -> None:
@@ -54,7 +65,7 @@ def test_what_was_recalled_is_what_plans_were_made_with() -> None:
     book, again = LearntBook(), LearntBook()
     for _ in range(30):
         book.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW)
-    again.recall(decode_learnt(encode_learnt(book.learnt)))
+    again.recall(book.text())
     assert not again.note_step_times(PLAN, StepTimes(0.02, 0.01), NOW)
     assert not again.dirty
 
@@ -68,9 +79,9 @@ def test_it_is_bounded_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_stored_is_read_again() -> None:
-    learnt = Learnt({"a": 5, "b": 7}, Corrections({KEY: Correction(1.25, 7, NOW)}))
-    found = decode_learnt(encode_learnt(learnt))
-    assert (found.kv_tokens, found.corrections.entries) == (learnt.kv_tokens, learnt.corrections.entries)
+    book, again = LearntBook({"a": 5, "b": 7}, Corrections({KEY: Correction(1.25, 7, NOW)})), LearntBook()
+    again.recall(book.text())
+    assert (again.kv_tokens, again.corrections.entries) == (book.kv_tokens, book.corrections.entries)
 
 
 NONSENSE = {
@@ -92,8 +103,9 @@ NONSENSE = {
 
 @pytest.mark.parametrize("text", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_teaches_nothing(text: str) -> None:
-    found = decode_learnt(text)
-    assert (dict(found.kv_tokens), dict(found.corrections.entries)) == ({}, {})
+    book = LearntBook()
+    book.recall(text)
+    assert (book.kv_tokens, dict(book.corrections.entries)) == ({}, {})
 
 
 class Answers:
@@ -130,7 +142,7 @@ async def test_nothing_is_written_before_it_was_read() -> None:
     await store.save(book)
     await store.save(book)
     (written,) = client.applied
-    assert decode_learnt(written["data"]["learnt"]).kv_tokens == {kv_key(PLAN): 5}
+    assert json.loads(written["data"]["learnt"])["kvTokens"] == {kv_key(PLAN): 5}
 
 
 async def test_a_failed_write_is_made_up_for() -> None:

@@ -118,7 +118,13 @@ _OWN_NAMESPACE = (
     _operator(
         Scope.OWN, "coordination.k8s.io", ("leases",), ("get", "update"), "and renewed by who leads", names=(LEASE,)
     ),
-    _operator(Scope.OWN, _CORE, ("configmaps",), ("get", "create", "patch"), "what the model hub said of a checkpoint"),
+    _operator(
+        Scope.OWN,
+        _CORE,
+        ("configmaps",),
+        ("get", "create", "patch"),
+        "what the model hub said of a checkpoint, and what engines taught",
+    ),
     _operator(
         Scope.CERTIFICATES,
         _CORE,

@@ -77,7 +77,7 @@ def judge(plan: Plan, kv_tokens: int | None, step_time_percent: int | None) -> P
     """The worst that the engine's own figures say of the plan; None where there are none."""
     if kv_tokens is None and step_time_percent is None:
         return None
-    told = "; ".join([*_room(plan, kv_tokens), *_pace(step_time_percent)])
+    told = "; ".join([*_room(plan, kv_tokens), *_pace(plan, step_time_percent)])
     return PlanVerdict(_verdict(plan, kv_tokens, step_time_percent), told)
 
 
@@ -86,7 +86,7 @@ def _verdict(plan: Plan, kv_tokens: int | None, step_time_percent: int | None) -
         return Verdict.CONTEXT_BEYOND_ROOM
     if kv_tokens is not None and kv_tokens < _LEAST_ROOM * plan.memory.kv_tokens:
         return Verdict.LESS_ROOM
-    if step_time_percent is not None and step_time_percent > _MOST_STEP_PERCENT:
+    if step_time_percent is not None and step_time_percent > _MOST_STEP_PERCENT * plan.speed_correction:
         return Verdict.SLOWER
     return Verdict.AS_PLANNED
 
@@ -101,10 +101,12 @@ def _room(plan: Plan, kv_tokens: int | None) -> list[str]:
     return [f"the KV cache holds {kv_tokens:,} tokens{share}{beyond}"]
 
 
-def _pace(step_time_percent: int | None) -> list[str]:
+def _pace(plan: Plan, step_time_percent: int | None) -> list[str]:
     if step_time_percent is None:
         return []
-    return [f"a token takes {step_time_percent} % of the time that is expected at this load"]
+    planned = round(100 * plan.speed_correction)
+    counted_on = "" if planned == 100 else f"; the plan counts on {planned} %"  # noqa: PLR2004 - percent
+    return [f"a token takes {step_time_percent} % of the modelled time at this load{counted_on}"]
 
 
 def compared(plan: Plan, facts: ModelFacts, measured: Measured) -> StepTimes | None:

@@ -12,7 +12,6 @@ from penstock.planner.checkpoints import Standing, rank_checkpoints
 from penstock.planner.correcting import corrected
 from penstock.planner.explain import by_nearness
 from penstock.planner.layouts import find_layout, holds_batch
-from penstock.planner.learnt import Learnt
 from penstock.planner.offers import Market, Offer, refuse_pool
 from penstock.planner.plan import Plan, Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
@@ -43,7 +42,7 @@ def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
     by_pool: list[tuple[Candidate, ...]] = []
     for offer in market.offers:
-        shortlist = _as_learnt(wants, market.learnt, _in_pool(wants, offer))
+        shortlist = _as_learnt(wants, _in_pool(wants, offer))
         rejections.extend(shortlist.rejections)
         if shortlist.candidates:
             by_pool.append(shortlist.candidates)
@@ -100,13 +99,13 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
     return Shortlist(_roomy_first(wants, candidates), tuple(rejections))
 
 
-def _as_learnt(wants: Requirements, learnt: Learnt, shortlist: Shortlist) -> Shortlist:
+def _as_learnt(wants: Requirements, shortlist: Shortlist) -> Shortlist:
     """With the room that engines of the same settings have shown; without those that showed too little."""
-    if not learnt.kv_tokens:
+    if not wants.learnt.kv_tokens:
         return shortlist
     kept, lost = [], list(shortlist.rejections)
     for candidate in shortlist.candidates:
-        known = corrected(wants, candidate.plan, learnt)
+        known = corrected(wants, candidate.plan)
         if isinstance(known, Rejection):
             lost.append(known)
         else:

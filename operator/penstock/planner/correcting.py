@@ -2,16 +2,15 @@
 
 from dataclasses import replace
 
-from penstock.planner.learnt import Learnt, kv_key
 from penstock.planner.plan import Plan, Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
 
 __all__ = ["corrected"]
 
 
-def corrected(wants: Requirements, plan: Plan, learnt: Learnt) -> Plan | Rejection:
+def corrected(wants: Requirements, plan: Plan) -> Plan | Rejection:
     """The plan with the room that its engine has shown, or why that is too little."""
-    tokens = learnt.kv_tokens.get(kv_key(plan))
+    tokens = wants.learnt.room(plan)
     if tokens is None or tokens == plan.memory.kv_tokens:
         return plan
     known = replace(plan, memory=replace(plan.memory, kv_tokens=tokens))

@@ -89,7 +89,7 @@ class Tenant:
     are part of `Node.used`); `pending` counts pods of the newest revision bound to no node, since
     `pending_since`. `waiting_since` is when it last lost its hope of the preferred pool.
     `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource. `failed` are the plans whose
-    engines never started under this very spec, the oldest first.
+    engines never started under this very spec, the oldest first. `learnt` is what engines taught of its checkpoints.
     """
 
     key: DeploymentKey
@@ -108,6 +108,7 @@ class Tenant:
     waiting_since: datetime | None = None
     gpu_quota: Mapping[str, int] = field(default_factory=dict)
     failed: tuple[FailedPlan, ...] = ()
+    learnt: Learnt = NOTHING_LEARNT
 
     def failure_of(self, plan: Plan) -> str:
         """Why this plan is not tried again; empty where nothing speaks against it."""
@@ -120,4 +121,3 @@ class FleetSnapshot:
 
     pools: tuple[Pool, ...]
     tenants: tuple[Tenant, ...]
-    learnt: Learnt = NOTHING_LEARNT

@@ -3,33 +3,40 @@
 Values are few and change rarely; where nothing was learnt, the model's own figures stand.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from penstock.api.formats import EngineName
-from penstock.planner.corrections import CorrectionKey, Corrections
+from penstock.planner.corrections import CorrectionKey
 from penstock.planner.plan import Plan
 
 __all__ = ["NOTHING_LEARNT", "Learnt", "kv_key"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Learnt:
-    """By `kv_key` tokens of a replica's KV cache, and factors on modelled times; compared by identity."""
+    """What concerns one deployment: by `kv_key` tokens of a replica's KV cache, and factors on modelled times.
 
-    kv_tokens: Mapping[str, int] = field(default_factory=dict)
-    corrections: Corrections = field(default_factory=Corrections.none)
+    A value, in a steady order: what depends on nothing else is remembered from one pass to the next.
+    """
 
-    def correction(self, model: str, accelerator: str, engine: EngineName) -> float:
+    kv_tokens: tuple[tuple[str, int], ...] = ()
+    corrections: tuple[tuple[CorrectionKey, float], ...] = ()
+
+    def room(self, plan: Plan) -> int | None:
+        """Tokens that an engine with exactly these settings reported; None: nobody knows."""
+        if not self.kv_tokens:
+            return None
+        return dict(self.kv_tokens).get(kv_key(plan))
+
+    def correction(self, model: str, accelerator: str, engine: str) -> float:
         """What modelled times are to be multiplied by (`Replica.correction`); 1.0 where nothing was learnt."""
-        return self.corrections.factor(CorrectionKey(model, accelerator, engine))
+        return dict(self.corrections).get(CorrectionKey(model, accelerator, engine), 1.0)
 
 
 NOTHING_LEARNT = Learnt()
 
 
 def kv_key(plan: Plan) -> str:
-    """Everything that decides how large the KV cache gets: another flag is another cache."""
+    """Everything that decides how large the KV cache gets, the model first: another flag is another cache."""
     memory, checkpoint = plan.memory, plan.checkpoint
     parts = (
         *(checkpoint.model, checkpoint.revision or "", plan.accelerator, plan.engine, plan.engine_version),

@@ -13,7 +13,6 @@ from penstock.api.references import AllowedNamespaces, NamespacesFrom
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.blocs import contains
 from penstock.planner.fleet import Pool
-from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
 
@@ -50,13 +49,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Market:
-    """Every pool's offer by name, and what engines taught.
-
-    Compared by identity: `market_of` gives equal offers the same market.
-    """
+    """Every pool's offer by name. Compared by identity: `market_of` gives equal offers the same market."""
 
     offers: tuple[Offer, ...]
-    learnt: Learnt = NOTHING_LEARNT
 
     def find(self, name: str) -> Offer | None:
         """The offer of the pool of that name."""
@@ -68,14 +63,14 @@ class Market:
         return ", ".join(offer.name for offer in self.offers) or "none"
 
 
-def market_of(pools: Iterable[Pool], learnt: Learnt = NOTHING_LEARNT) -> Market:
+def market_of(pools: Iterable[Pool]) -> Market:
     """The market of these pools, the same object as long as nothing that it holds changes."""
-    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)), learnt)
+    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)))
 
 
 @lru_cache(maxsize=64)
-def _interned(offers: tuple[Offer, ...], learnt: Learnt) -> Market:
-    return Market(offers, learnt)
+def _interned(offers: tuple[Offer, ...]) -> Market:
+    return Market(offers)
 
 
 def _offer(pool: Pool) -> Offer:

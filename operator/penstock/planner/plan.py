@@ -110,6 +110,7 @@ class Plan:
     """How one replica runs.
 
     `attention_ranks` is over how many ranks attention runs data-parallel (1: plain tensor parallelism).
+    `speed_correction` is the factor on modelled times that engines had taught when it was made.
     """
 
     pool: str
@@ -130,6 +131,7 @@ class Plan:
     price_per_replica_hour: Money | None
     attention_ranks: int = 1
     expected: Expectation | None = None
+    speed_correction: float = 1.0
 
     @property
     def gpus(self) -> int:

@@ -20,6 +20,7 @@ from penstock.api.quantities import Money
 from penstock.api.refusals import Refusal
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.fleet import Tenant
+from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Checkpoint
 
 __all__ = ["KnownCheckpoint", "Load", "Requirements", "UnknownCheckpoint", "requirements_of"]
@@ -104,6 +105,7 @@ class Requirements:
     time_to_first_token_seconds: float | None
     time_per_output_token_seconds: float | None
     needs_node_cache: bool
+    learnt: Learnt = NOTHING_LEARNT
 
 
 def requirements_of(tenant: Tenant) -> Requirements:
@@ -124,6 +126,7 @@ def requirements_of(tenant: Tenant) -> Requirements:
         time_to_first_token_seconds=_seconds(level.time_to_first_token_milliseconds),
         time_per_output_token_seconds=_seconds(level.time_per_output_token_milliseconds),
         needs_node_cache=spec.weights.cache is WeightCache.NODE,
+        learnt=tenant.learnt,
     )
 
 

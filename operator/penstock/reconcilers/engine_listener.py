@@ -112,8 +112,15 @@ class EngineListener:
         if found.step_times is not None:
             anew |= world.learnt.note_step_times(plan, found.step_times, self.clock.now())
         if anew:
-            world.place_soon()
+            self._plan_anew(plan.checkpoint.model)
         world.enqueue(Key(Subject.MODEL_DEPLOYMENT, pod.namespace, pod.deployment))
+
+    def _plan_anew(self, model: str) -> None:
+        """Whoever serves that checkpoint, or might."""
+        for key, candidate in self.world.tenants.items():
+            if any(facts.model == model for facts in candidate.tenant.facts.values()):
+                self.world.stale_tenants.add(key)
+        self.world.place_soon()
 
     def _plan_of(self, pod: PodRecord) -> Plan | None:
         custom = self.world.deployments.get(pod.namespace, pod.deployment)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from penstock.planner.corrections import CorrectionKey, Corrections, calls_for_a
 from penstock.planner.learnt import NOTHING_LEARNT, Learnt, kv_key
 from penstock.planner.plan import Plan
 
-__all__ = ["LEARNT_CONFIG_MAP", "LearntBook", "LearntStore", "decode_learnt", "encode_learnt"]
+__all__ = ["LEARNT_CONFIG_MAP", "LearntBook", "LearntStore"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,51 +30,66 @@ _MATERIAL = 0.05
 
 @dataclass(slots=True)
 class LearntBook:
-    """What is known so far. `learnt` is what plans are made with: the same object until a value really changed.
-
-    `dirty`: it is not stored as it is.
-    """
+    """What is known so far; `dirty`: it really changed since it was stored."""
 
     kv_tokens: dict[str, int] = field(default_factory=dict)
     corrections: Corrections = field(default_factory=Corrections.none)
-    learnt: Learnt = NOTHING_LEARNT
     dirty: bool = False
+    _stored: dict[CorrectionKey, float] = field(default_factory=dict)
     _planned: dict[CorrectionKey, float] = field(default_factory=dict)
 
-    def recall(self, kept: Learnt) -> None:
-        """Begin with what was stored."""
-        self.kv_tokens, self.corrections = dict(kept.kv_tokens), kept.corrections
-        self.learnt, self.dirty = kept, False
-        self._planned = {key: kept.corrections.factor(key) for key in kept.corrections.entries}
+    def of(self, models: Iterable[str]) -> Learnt:
+        """What concerns these checkpoints."""
+        wanted = set(models)
+        tokens = [(key, value) for key, value in self.kv_tokens.items() if key.partition("|")[0] in wanted]
+        factors = [(key, self.corrections.factor(key)) for key in self.corrections.entries if key.model in wanted]
+        told = [(key, factor) for key, factor in factors if factor != 1]
+        return Learnt(tuple(sorted(tokens)), tuple(sorted(told))) if tokens or told else NOTHING_LEARNT
 
     def note_kv_tokens(self, plan: Plan, tokens: int) -> bool:
         """An engine said how much its KV cache holds; True where plans should be made anew."""
         key = kv_key(plan)
-        known = self.learnt.kv_tokens.get(key, plan.memory.kv_tokens)
-        if key in self.kv_tokens and not _differs(self.kv_tokens[key], tokens):
+        known = self.kv_tokens.pop(key, None)
+        if known is not None and not _differs(known, tokens):
+            self.kv_tokens[key] = known
             return False
-        self.kv_tokens.pop(key, None)
         self.kv_tokens[key] = tokens
         self._changed()
-        return calls_for_a_new_plan(max(known, 1), tokens)
+        return calls_for_a_new_plan(known or max(plan.memory.kv_tokens, 1), tokens)
 
     def note_step_times(self, plan: Plan, times: StepTimes, now: datetime) -> bool:
         """How long a replica took for a token; True where plans should be made anew."""
         key = CorrectionKey(plan.checkpoint.model, plan.accelerator, plan.engine)
         self.corrections = self.corrections.learnt(key, measured=times.measured, modelled=times.modelled, now=now)
         factor = self.corrections.factor(key)
-        if _differs(self.learnt.corrections.factor(key), factor):
+        if _differs(self._stored.get(key, 1.0), factor):
+            self._stored[key] = factor
             self._changed()
         if not calls_for_a_new_plan(self._planned.get(key, 1.0), factor):
             return False
         self._planned[key] = factor
         return True
 
+    def text(self) -> str:
+        """As it is stored, a line per entry: people read it, too."""
+        document = {"version": _VERSION, "kvTokens": self.kv_tokens, "corrections": self.corrections.document()}
+        return json.dumps(document, indent=0)
+
+    def recall(self, text: str) -> None:
+        """Begin with what can be read of it; another version is as good as none."""
+        document = _document(text)
+        self.kv_tokens = _tokens(document.get("kvTokens"))
+        self.corrections = Corrections.from_document(_table(document.get("corrections")))
+        self._stored = {key: self.corrections.factor(key) for key in self.corrections.entries}
+        self._planned, self.dirty = dict(self._stored), False
+
     def _changed(self) -> None:
         """The newest are kept: of too many, the oldest go."""
-        self.kv_tokens = dict(list(self.kv_tokens.items())[-_MOST_ENTRIES:])
-        self.corrections = self.corrections.kept(list(self.corrections.entries)[-_MOST_ENTRIES:])
-        self.learnt, self.dirty = Learnt(dict(self.kv_tokens), self.corrections), True
+        self.dirty = True
+        if len(self.kv_tokens) > _MOST_ENTRIES:
+            self.kv_tokens = dict(list(self.kv_tokens.items())[-_MOST_ENTRIES:])
+        if len(self.corrections.entries) > _MOST_ENTRIES:
+            self.corrections = self.corrections.kept(list(self.corrections.entries)[-_MOST_ENTRIES:])
 
 
 def _differs(old: float, new: float) -> bool:
@@ -100,7 +116,7 @@ class LearntStore:
             _log.warning("what was learnt cannot be read: %s", error)
             return
         self.read = True
-        book.recall(decode_learnt((live.get("data") or {}).get("learnt", "")))
+        book.recall((live.get("data") or {}).get("learnt", ""))
 
     async def save(self, book: LearntBook) -> None:
         """Write it where it really changed."""
@@ -108,40 +124,28 @@ class LearntStore:
             return
         book.dirty = False
         try:
-            await self.client.apply(self._config_map(book.learnt))
+            await self.client.apply(self._config_map(book.text()))
         except ClusterError as error:
             book.dirty = True
             _log.warning("what was learnt cannot be stored: %s", error)
 
-    def _config_map(self, learnt: Learnt) -> dict[str, Any]:
+    def _config_map(self, text: str) -> dict[str, Any]:
         labels = {"app.kubernetes.io/managed-by": "penstock", "penstock.dev/role": "learnt"}
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": LEARNT_CONFIG_MAP, "namespace": self.namespace, "labels": labels},
-            "data": {"learnt": encode_learnt(learnt)},
+            "data": {"learnt": text},
         }
 
 
-def encode_learnt(learnt: Learnt) -> str:
-    """As it is stored, a line per entry: people read it, too."""
-    document = {
-        "version": _VERSION,
-        "kvTokens": dict(learnt.kv_tokens),
-        "corrections": learnt.corrections.document(),
-    }
-    return json.dumps(document, indent=0)
-
-
-def decode_learnt(text: str) -> Learnt:
-    """What can be read of it; entries that are no sound figure are left out, another version is as good as none."""
+def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text or "{}")
     except (ValueError, RecursionError):
-        return NOTHING_LEARNT
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
-        return NOTHING_LEARNT
-    return Learnt(_tokens(document.get("kvTokens")), Corrections.from_document(_table(document.get("corrections"))))
+        return {}
+    known = isinstance(document, dict) and document.get("version") == _VERSION
+    return document if known else {}
 
 
 def _tokens(values: Any) -> dict[str, int]:

@@ -66,8 +66,7 @@ class PlacementReconciler:
             world.fleet_changed = False
         nodes = {node.name: node for node in world.nodes}
         pools = build_pools(world.pools, nodes, world.members, gpus_by_node(world.pods))
-        tenants = tuple(candidate.tenant for candidate in world.tenants.values())
-        return FleetSnapshot(pools=pools, tenants=tenants, learnt=world.learnt.learnt)
+        return FleetSnapshot(pools=pools, tenants=tuple(candidate.tenant for candidate in world.tenants.values()))
 
     async def _refresh_tenants(self) -> None:
         """Build those anew of which something changed; the loop gets its turn in between, and may find more."""

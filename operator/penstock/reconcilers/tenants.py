@@ -50,6 +50,7 @@ def build_tenant(world: World, book: FactsBook, custom: Custom[ModelDeployment])
         waiting_since=_waiting_since(custom),
         gpu_quota=_quota_left(world, custom.namespace),
         failed=_failed(custom),
+        learnt=world.learnt.of(known.model for known in facts.values()),
     )
 
 
