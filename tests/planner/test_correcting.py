@@ -1,11 +1,14 @@
 """Plans with the room that engines have shown."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from builders.fleet import place_one, pool, tenant
+from builders.fleet import NOW, fleet, place_one, pool, settled, tenant
+from penstock.planner.fleet import FailedPlan
 from penstock.planner.learnt import Learnt, kv_key
+from penstock.planner.placement import place
 from penstock.planner.plan import Decision, RejectionReason
 
 POOLS = [pool("h100")]
@@ -61,3 +64,46 @@ def test_other_settings_teach_nothing() -> None:
     elsewhere = key_of(workload={"concurrency": 8, "promptTokens": 10, "outputTokens": 10})
     assert elsewhere != key_of()
     assert placed(elsewhere, 1).assignment == place_one(POOLS, tenant()).assignment
+
+
+def failed(decision: Decision) -> FailedPlan:
+    """The plan of the decision, as one that never started."""
+    assert decision.assignment is not None
+    plan = decision.assignment.plan
+    name = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision, plan.tensor_parallel)
+    return FailedPlan(*name, why=f"it was never ready in {plan.pool}")
+
+
+def test_what_never_started_is_not_tried_again() -> None:
+    """The next one is; where there is none it says so."""
+    pools = [*POOLS, pool("h200", accelerator="H200-SXM-141GB", price="3.00")]
+    first = place_one(pools, tenant())
+    second = place_one(pools, tenant(failed=(failed(first),)))
+    assert second.assignment is not None
+    assert not failed(first).is_of(second.assignment.plan)
+    lost = [each for each in second.rejections if each.reason is RejectionReason.FAILED_TO_START]
+    assert [(each.pool, each.message) for each in lost] == [("h100", "it was never ready in h100")]
+
+
+def test_where_everything_has_failed_nothing_is_placed() -> None:
+    tried: tuple[FailedPlan, ...] = ()
+    while (decision := place_one(POOLS, tenant(failed=tried))).assignment is not None:
+        tried = (*tried, failed(decision))
+        assert len(tried) < 9
+    assert decision.reason == RejectionReason.FAILED_TO_START
+
+
+def test_who_runs_what_has_failed_leaves_for_another_plan_only() -> None:
+    """Its own pool is not left as a whole, and without another plan it stays as it is."""
+    before = fleet(POOLS, tenant())
+    stuck = settled(before, place(before, NOW))
+    (one,) = stuck.tenants
+    assert one.current is not None
+    given_up = replace(one, failed=(failed(Decision(one.current, (), "", "")),))
+    alone = place_one(stuck.pools, given_up)
+    assert alone.assignment is not None
+    others = [*stuck.pools, pool("h200", accelerator="H200-SXM-141GB", price="3.00")]
+    decision = place_one(others, given_up)
+    assert decision.assignment is not None
+    assert decision.assignment.plan != one.current.plan
+    assert decision.moved_because == "it was never ready in h100"

@@ -42,7 +42,7 @@ def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
     by_pool: list[tuple[Candidate, ...]] = []
     for offer in market.offers:
-        shortlist = _as_learnt(wants, _in_pool(wants, offer))
+        shortlist = _as_known(wants, _in_pool(wants, offer))
         rejections.extend(shortlist.rejections)
         if shortlist.candidates:
             by_pool.append(shortlist.candidates)
@@ -99,9 +99,9 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
     return Shortlist(_roomy_first(wants, candidates), tuple(rejections))
 
 
-def _as_learnt(wants: Requirements, shortlist: Shortlist) -> Shortlist:
-    """With the room that engines of the same settings have shown; without those that showed too little."""
-    if not wants.learnt.kv_tokens:
+def _as_known(wants: Requirements, shortlist: Shortlist) -> Shortlist:
+    """As engines have shown it: without those that never started or had too little room, the others with their room."""
+    if not (wants.failed or wants.learnt.kv_tokens):
         return shortlist
     kept, lost = [], list(shortlist.rejections)
     for candidate in shortlist.candidates:

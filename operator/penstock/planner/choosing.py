@@ -77,19 +77,19 @@ class Desk:
 class Leaving:
     """A place that is left, and why: if there is a better one than for `running` replicas, or, with `must`, anyhow.
 
-    The whole pool is left, but for an engine that did not start: another plan may start there.
+    `whole_pool`: another plan in the same pool is no better; else only this plan is left.
     """
 
     plan: Plan
     running: int
     why: str
     must: bool = False
-    reason: RejectionReason = RejectionReason.WAITED_IN_VAIN
+    whole_pool: bool = True
 
     @property
     def pool(self) -> str | None:
         """The pool that is left."""
-        return None if self.reason is RejectionReason.FAILED_TO_START else self.plan.pool
+        return self.plan.pool if self.whole_pool else None
 
 
 @dataclass(slots=True)
@@ -116,20 +116,9 @@ class _Search:
 
     @property
     def open_candidates(self) -> tuple[Candidate, ...]:
-        """Those outside the pool that is being left, without those whose engines did not start."""
+        """Those outside the pool that is being left."""
         left = self.leaving.pool if self.leaving else None
-        return tuple(
-            candidate
-            for candidate in self.shortlist.candidates
-            if candidate.plan.pool != left and not self.tenant.failure_of(candidate.plan)
-        )
-
-    def note_failures(self) -> None:
-        """Say of each candidate whose engine did not start that it lost by that."""
-        for candidate in self.shortlist.candidates:
-            why = self.tenant.failure_of(candidate.plan)
-            if why and (self.leaving is None or self.leaving.why != why):
-                self.without_room.append(plan_rejection(candidate.plan, RejectionReason.FAILED_TO_START, why))
+        return tuple(candidate for candidate in self.shortlist.candidates if candidate.plan.pool != left)
 
     def room(self, plan: Plan, extra: Mapping[str, int] = _NONE) -> tuple[str, ...]:
         """Nodes for as many replicas as there is room and quota for."""
@@ -144,10 +133,8 @@ def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None) -> Decisi
     """Where the deployment goes, its GPUs held; None where it leaves a place and there is no better one."""
     wants = requirements_of(tenant)
     search = _Search(desk, tenant, wants, enumerate_candidates(wants, desk.market), leaving)
-    if search.stays_possible and leaving is not None:
-        search.without_room.append(plan_rejection(leaving.plan, leaving.reason, leaving.why))
-    if tenant.failed:
-        search.note_failures()
+    if search.stays_possible and leaving is not None and leaving.whole_pool:
+        search.without_room.append(plan_rejection(leaving.plan, RejectionReason.WAITED_IN_VAIN, leaving.why))
     return _now(search) or _some(search) or _instead(search) or _later(search) or _nowhere(search)
 
 

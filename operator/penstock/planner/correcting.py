@@ -1,4 +1,4 @@
-"""Plans with the room that engines of the same settings have shown."""
+"""Plans as engines have shown them: those that never started are none, the others have the room that was reported."""
 
 from dataclasses import replace
 
@@ -9,7 +9,10 @@ __all__ = ["corrected"]
 
 
 def corrected(wants: Requirements, plan: Plan) -> Plan | Rejection:
-    """The plan with the room that its engine has shown, or why that is too little."""
+    """The plan with the room that its engine has shown; else why that is too little, or that it never started."""
+    failed = next((each.why for each in wants.failed if each.is_of(plan)), "")
+    if failed:
+        return _rejection(plan, RejectionReason.FAILED_TO_START, failed)
     tokens = wants.learnt.room(plan)
     if tokens is None or tokens == plan.memory.kv_tokens:
         return plan

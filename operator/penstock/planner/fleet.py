@@ -110,10 +110,6 @@ class Tenant:
     failed: tuple[FailedPlan, ...] = ()
     learnt: Learnt = NOTHING_LEARNT
 
-    def failure_of(self, plan: Plan) -> str:
-        """Why this plan is not tried again; empty where nothing speaks against it."""
-        return next((each.why for each in self.failed if each.is_of(plan)), "")
-
 
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:

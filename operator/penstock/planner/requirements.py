@@ -19,7 +19,7 @@ from penstock.api.modeldeployment import (
 from penstock.api.quantities import Money
 from penstock.api.refusals import Refusal
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.fleet import Tenant
+from penstock.planner.fleet import FailedPlan, Tenant
 from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Checkpoint
 
@@ -106,6 +106,7 @@ class Requirements:
     time_per_output_token_seconds: float | None
     needs_node_cache: bool
     learnt: Learnt = NOTHING_LEARNT
+    failed: tuple[FailedPlan, ...] = ()
 
 
 def requirements_of(tenant: Tenant) -> Requirements:
@@ -127,6 +128,7 @@ def requirements_of(tenant: Tenant) -> Requirements:
         time_per_output_token_seconds=_seconds(level.time_per_output_token_milliseconds),
         needs_node_cache=spec.weights.cache is WeightCache.NODE,
         learnt=tenant.learnt,
+        failed=tenant.failed,
     )
 
 

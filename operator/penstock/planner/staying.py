@@ -115,9 +115,9 @@ def leaving(desk: Desk, tenant: Tenant, plan: Plan, footing: Footing) -> Leaving
     banned = _banned(tenant, plan, offer)
     if banned:
         return Leaving(plan, 0, banned, must=True)
-    failed = tenant.failure_of(plan)
+    failed = next((each.why for each in tenant.failed if each.is_of(plan)), "")
     if failed:
-        return Leaving(plan, 0, failed, reason=RejectionReason.FAILED_TO_START)
+        return Leaving(plan, 0, failed, whole_pool=False)
     if footing.missing <= footing.short_of_quota:
         return None
     untouched = not (footing.nodes or tenant.pending or tenant.bound or tenant.held)
