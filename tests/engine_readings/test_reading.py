@@ -50,7 +50,7 @@ def test_the_simulated_engines_metrics(engine: EngineName) -> None:
 SIZES: dict[str, tuple[EngineName, str, tuple[int | None, bool]]] = {
     "in tokens": (VLLM, cache(kv_cache_size_tokens="10576", num_gpu_blocks="661", block_size="16"), (10_576, True)),
     "in blocks": (VLLM, cache(num_gpu_blocks="661", block_size="16"), (10_576, False)),
-    "of two ranks": (VLLM, cache(kv_cache_size_tokens="7") + cache(engine=1, kv_cache_size_tokens="5"), (12, True)),
+    "of two ranks": (VLLM, cache(kv_cache_size_tokens="7") + cache(engine=1, kv_cache_size_tokens="5"), (5, True)),
     "of one rank of two": (
         VLLM,
         cache(kv_cache_size_tokens="7") + cache(engine=1, num_gpu_blocks="None", block_size="16"),
@@ -63,8 +63,8 @@ SIZES: dict[str, tuple[EngineName, str, tuple[int | None, bool]]] = {
     "a gauge": (SGLANG, 'sglang:max_total_num_tokens{tp_rank="0"} 4.2e+05\n', (420_000, True)),
     "a gauge of ranks": (
         SGLANG,
-        'sglang:max_total_num_tokens{dp_rank="0"} 100\nsglang:max_total_num_tokens{dp_rank="1"} 100\n',
-        (200, True),
+        'sglang:max_total_num_tokens{dp_rank="0"} 110\nsglang:max_total_num_tokens{dp_rank="1"} 100\n',
+        (100, True),
     ),
     "a gauge that says NaN": (SGLANG, "sglang:max_total_num_tokens NaN\n", (None, True)),
 }

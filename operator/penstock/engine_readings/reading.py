@@ -36,8 +36,9 @@ class Total:
 class EngineReading:
     """Of one engine process; counters run since it started, and None stands for what it does not say.
 
-    `kv_tokens` is what the KV cache of the whole replica holds. Where it is not `kv_tokens_stated`, it is blocks times
-    their size, which is true of models whose layers all attend alike, and of no others.
+    `kv_tokens` is what the KV cache of a rank holds, of the smallest one where attention runs data-parallel: a request
+    lives on one rank. Where it is not `kv_tokens_stated`, it is blocks times their size, which is true of models whose
+    layers all attend alike, and of no others.
     """
 
     kv_tokens: int | None = None
@@ -121,13 +122,13 @@ def _total(samples: Sequence[Sample], name: str) -> Total | None:
 def _kv_tokens(names: MetricNames, samples: Sequence[Sample]) -> tuple[int | None, bool]:
     """SGLang says it as a value; vLLM in labels, newer ones in tokens, older ones in blocks."""
     if not names.kv_size_is_info:
-        return _plausible(round(_sum(samples, names.kv_size) or 0)), True
+        return _plausible(round(min(_values(samples, names.kv_size), default=0))), True
     labels = [sample.labels for sample in samples if sample.name == names.kv_size]
     stated = [tokens for each in labels if (tokens := _whole(each.get("kv_cache_size_tokens")))]
     if labels and len(stated) == len(labels):
-        return _plausible(sum(stated)), True
+        return _plausible(min(stated)), True
     blocks = [_whole(each.get("num_gpu_blocks")) * _whole(each.get("block_size")) for each in labels]
-    return _plausible(sum(blocks) if all(blocks) else 0), False
+    return _plausible(min(blocks, default=0)), False
 
 
 def _plausible(tokens: int) -> int | None:
