@@ -150,8 +150,9 @@ async def test_the_next_plan_counts_on_what_was_learnt(engines: Engines) -> None
     assert cluster.md("two")["status"]["plan"]["maxContextTokens"] == 20_000
     asked = cluster.md()["status"]["plan"]["maxContextTokens"]
     cluster.put(deployment("three", workload={"maxContextTokens": asked}))
-    await cluster.until(lambda: cluster.reason("Placed", "three") == "ContextDoesNotFit")
-    assert "20,000" in condition(cluster.md("three"), "Placed")["message"]
+    await cluster.until(lambda: cluster.md("three").get("status", {}).get("rejected"))
+    lost = [each for each in cluster.md("three")["status"]["rejected"] if each["reason"] == "ContextDoesNotFit"]
+    assert any(each["tensorParallel"] == 1 and "20,000 tokens" in each["message"] for each in lost)
 
 
 async def test_what_somebody_else_wrote_there_is_learnt_anew(engines: Engines) -> None:

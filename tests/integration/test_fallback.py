@@ -76,7 +76,7 @@ async def test_what_failed_is_remembered_by_the_next_operator(two_pools: Stage) 
     """Both fail, a restart in the middle: the first is not tried again, until the spec changes."""
     cluster = two_pools
     crash(cluster, "h100", "a100")
-    cluster.put(deployment(placement={"fallbackAfterSeconds": 1}))
+    cluster.put(deployment(engine="vLLM", placement={"fallbackAfterSeconds": 1}))
     await cluster.until(lambda: ("h100", "CrashLoop") in failed(cluster))
     await cluster.restart()
     await cluster.until(lambda: len(failed(cluster)) == 2)

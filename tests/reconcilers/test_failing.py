@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from builders.live import gpu_pod, live
-from builders.plans import plan
+from builders.plans import checkpoint, plan
+from penstock.api.formats import Precision
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentStatus
 from penstock.api.plan_status import FailedStart
 from penstock.planner.plan import Assignment
@@ -119,6 +120,15 @@ def test_the_planner_knows_it_by_engine_version_too() -> None:
     """A newer image of the pool is worth another try; the same one is not."""
     (failed,) = failed_plans(Scene().look().all, Scene().view().custom.digest)
     assert failed.is_of(plan())
-    for other in (plan(engine_version="9.9.9", image="x"), plan(tensor_parallel=4), plan(pool="b")):
+    for other in (plan(engine_version="9.9.9", image="x"), plan(pool="b"), plan(checkpoint=checkpoint(Precision.BF16))):
         assert not failed.is_of(other)
     assert failed_plans((FailedStart(pool="h100", spec_digest="older"),), "newer") == ()
+
+
+def test_more_gpus_help_against_a_lack_of_memory_alone() -> None:
+    """An engine that cannot start on a card cannot start on two of them."""
+    digest = Scene().view().custom.digest
+    (crashed,), (short,) = (failed_plans(Scene(last=last).look().all, digest) for last in (OTHER, VLLM))
+    sizes = [plan(tensor_parallel=size) for size in (1, 2, 4)]
+    assert [crashed.is_of(each) for each in sizes] == [True, True, True]
+    assert [short.is_of(each) for each in sizes] == [True, True, False]

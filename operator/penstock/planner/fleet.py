@@ -62,7 +62,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class FailedPlan:
-    """A way to run the deployment whose engine never started: not tried again while the spec is what it is."""
+    """A way to run the deployment whose engine never started: not tried again while the spec is what it is.
+
+    `lacked_memory`: more GPUs may help. Else the engine cannot start there, on however many.
+    """
 
     pool: str
     engine: str
@@ -70,12 +73,13 @@ class FailedPlan:
     precision: str
     tensor_parallel: int
     why: str
+    lacked_memory: bool = False
 
     def is_of(self, plan: Plan) -> bool:
-        """True where `plan` is that way again."""
-        mine = (self.pool, self.engine, self.engine_version, self.precision, self.tensor_parallel)
-        tried = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision, plan.tensor_parallel)
-        return mine == tried
+        """True where `plan` is that way again, or would fail for the same reason."""
+        mine = (self.pool, self.engine, self.engine_version, self.precision)
+        tried = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision)
+        return mine == tried and (plan.tensor_parallel <= self.tensor_parallel or not self.lacked_memory)
 
 
 @dataclass(frozen=True, slots=True)

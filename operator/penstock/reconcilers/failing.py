@@ -30,6 +30,7 @@ _OUT_OF_MEMORY = (
     "Not enough memory",
 )
 """The kubelet's word, and those of CUDA, HIP, vLLM and SGLang."""
+_LACKED_MEMORY = "OutOfMemory"
 _MESSAGE_LENGTH = 1024
 
 
@@ -95,6 +96,7 @@ def failed_plans(failed: Iterable[FailedStart], digest: str) -> tuple[FailedPlan
             precision=each.precision,
             tensor_parallel=each.tensor_parallel,
             why=each.message,
+            lacked_memory=each.reason == _LACKED_MEMORY,
         )
         for each in failed
         if each.spec_digest == digest
@@ -108,7 +110,8 @@ def _told(old: ModelDeploymentStatus) -> tuple[PlanStatus, ...]:
 def _started(view: View, old: ModelDeploymentStatus, failed: FailedStart) -> bool:
     """It became ready after all, while nothing better had been found: then it is as good as any."""
     for record in view.revisions.values():
-        if record.spec_digest == failed.spec_digest and _is_of(failed, record.assignment.plan):
+        plan, same_spec = record.assignment.plan, record.spec_digest == failed.spec_digest
+        if same_spec and plan.tensor_parallel == failed.tensor_parallel and _is_of(failed, plan):
             return any(pod.ready for pod in view.pods_of(record.revision)) or any(
                 told.revision == record.revision and told.first_ready_time is not None for told in _told(old)
             )
@@ -143,7 +146,7 @@ def _failed_start(plan: Plan, crashing: _Crashing, digest: str, now: datetime) -
         engine_version=plan.engine_version,
         precision=precision,
         tensor_parallel=plan.tensor_parallel,
-        reason="OutOfMemory" if crashing.out_of_memory else "CrashLoop",
+        reason=_LACKED_MEMORY if crashing.out_of_memory else "CrashLoop",
         message=message[:_MESSAGE_LENGTH],
         given_up_time=now.replace(microsecond=0),
         spec_digest=digest,
