@@ -42,7 +42,7 @@ def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
     by_pool: list[tuple[Candidate, ...]] = []
     for offer in market.offers:
-        shortlist = _as_known(wants, _in_pool(wants, offer))
+        shortlist = _in_pool(wants, offer)
         rejections.extend(shortlist.rejections)
         if shortlist.candidates:
             by_pool.append(shortlist.candidates)
@@ -96,21 +96,8 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
         rejections.extend(layouts.rejections)
         if layouts.plan is not None:
             candidates.append(Candidate(layouts.plan, choice.standing, offer.can_grow))
-    return Shortlist(_roomy_first(wants, candidates), tuple(rejections))
-
-
-def _as_known(wants: Requirements, shortlist: Shortlist) -> Shortlist:
-    """As engines have shown it: without those that never started or had too little room, the others with their room."""
-    if not (wants.failed or wants.learnt.kv_tokens):
-        return shortlist
-    kept, lost = [], list(shortlist.rejections)
-    for candidate in shortlist.candidates:
-        known = corrected(wants, candidate.plan)
-        if isinstance(known, Rejection):
-            lost.append(known)
-        else:
-            kept.append(replace(candidate, plan=known))
-    return Shortlist(tuple(kept), tuple(lost))
+    candidates, disproved = _as_known(wants, candidates)
+    return Shortlist(_roomy_first(wants, candidates), (*rejections, *disproved))
 
 
 def _roomy_first(wants: Requirements, candidates: list[Candidate]) -> tuple[Candidate, ...]:
@@ -123,3 +110,16 @@ def _roomy_first(wants: Requirements, candidates: list[Candidate]) -> tuple[Cand
         if smaller and holds_batch(wants, candidate.plan):
             return (candidate, *(other for other in candidates if other is not candidate))
     return tuple(candidates)
+
+
+def _as_known(wants: Requirements, candidates: list[Candidate]) -> tuple[list[Candidate], list[Rejection]]:
+    """As engines have shown it: without those that never started or had too little room, the others with their room."""
+    kept: list[Candidate] = []
+    lost: list[Rejection] = []
+    for candidate in candidates:
+        known = corrected(wants, candidate.plan)
+        if isinstance(known, Rejection):
+            lost.append(known)
+        else:
+            kept.append(replace(candidate, plan=known))
+    return kept, lost
