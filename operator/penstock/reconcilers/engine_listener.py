@@ -64,18 +64,21 @@ class EngineListener:
 
     async def look(self) -> None:
         """Ask the pods that are due, so many at most that a large fleet does not cost the operator its core."""
-        now = self.clock.monotonic()
-        ready = [pod for pod in self.world.pods if _may_be_asked(pod)]
-        self._forget_all_but(ready)
-        for pod in ready:
-            self._due.setdefault(pod.uid, _Due(now))
-        due = sorted((pod for pod in ready if self._due[pod.uid].at <= now), key=lambda pod: self._due[pod.uid].at)
+        due = sorted(self._due_pods(), key=lambda pod: self._due[pod.uid].at)
         await asyncio.gather(*(self._ask(pod) for pod in due[:_MOST_AT_A_LOOK]))
 
-    def _forget_all_but(self, pods: list[PodRecord]) -> None:
-        uids = {pod.uid for pod in pods}
-        self._due = {uid: due for uid, due in self._due.items() if uid in uids}
-        self.world.readings.forget_all_but(uids)
+    def _due_pods(self) -> list[PodRecord]:
+        """In one pass over all pods: there are thousands, and others wait for the loop."""
+        now, before, found = self.clock.monotonic(), self._due, []
+        self._due = {}
+        for pod in self.world.pods:
+            if _may_be_asked(pod):
+                due = self._due[pod.uid] = before.get(pod.uid) or _Due(now)
+                if due.at <= now:
+                    found.append(pod)
+        if before.keys() != self._due.keys():
+            self.world.readings.forget_all_but(self._due)
+        return found
 
     async def _ask(self, pod: PodRecord) -> None:
         plan = self._plan_of(pod)
