@@ -57,6 +57,7 @@ PODS: dict[str, tuple[PodRecord, tuple[str, ...], tuple[str, ...]]] = {
     "not ready": (pod(ready=False), (), (A,)),
     "chosen to go": (pod(leaving=True), (), (A,)),
     "ending": (pod(terminating=True), (), (A,)),
+    "about to be ended": (pod(disrupted="PreemptionByScheduler"), (), (A,)),
     "without an address": (pod(address=""), (), ()),
     "over": (pod(ready=False, finished=True), (), ()),
 }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders.live import gpu_node, gpu_pod, live
-from penstock.reconcilers.stored import slim_child, slim_node, slim_pod, slim_quota, slim_workload
+from penstock.reconcilers.stored import parse_time, slim_child, slim_node, slim_pod, slim_quota, slim_workload
 
 
 def waiting(reason: str, *, init: bool = False) -> dict[str, Any]:
@@ -98,3 +98,23 @@ def test_a_quota_is_read_for_gpus_only() -> None:
     )
     record = slim_quota(found)
     assert (record.hard, record.used) == ({"nvidia.com/gpu": 2}, {"nvidia.com/gpu": 1})
+
+
+def test_when_an_engine_began_and_how_it_ended() -> None:
+    """As the kubelet says it; what it does not say is not known."""
+    noon, later = "2026-11-21T12:00:00Z", "2026-11-21T12:03:00Z"
+    ended = {"reason": "OOMKilled", "exitCode": 137, "message": "x" * 1000 + "\nno room\n"}
+    engine = {"state": {"running": {"startedAt": later}}, "lastState": {"terminated": ended}, "restartCount": 2}
+    conditions = [
+        {"type": "Initialized", "status": "True", "lastTransitionTime": noon},
+        {"type": "Ready", "status": "True", "lastTransitionTime": later},
+        {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"},
+    ]
+    pod = slim_pod(gpu_pod("a", status={"conditions": conditions, "containerStatuses": [engine]}))
+    assert (pod.initialized, pod.started, pod.ready_since) == (parse_time(noon), parse_time(later), parse_time(later))
+    assert (pod.restarts, pod.disrupted) == (2, "PreemptionByScheduler")
+    assert pod.last_exit.startswith("OOMKilled, exit code 137: x")
+    assert pod.last_exit.endswith("no room")
+    assert len(pod.last_exit) < 400
+    new = slim_pod(gpu_pod("b"))
+    assert (new.initialized, new.started, new.ready_since, new.last_exit, new.disrupted) == (None, None, None, "", "")

@@ -38,4 +38,8 @@ def _going(view: View, revision: str) -> tuple[PodRecord, ...]:
 
 
 def _elsewhere(view: View, pods: Iterable[PodRecord]) -> list[PodRecord]:
-    return [pod for pod in pods if pod.ready and not pod.terminating and pod.node not in view.leaving_nodes]
+    return [pod for pod in pods if pod.ready and not _is_going(pod) and pod.node not in view.leaving_nodes]
+
+
+def _is_going(pod: PodRecord) -> bool:
+    return pod.terminating or bool(pod.disrupted)
