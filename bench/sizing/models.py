@@ -70,14 +70,19 @@ def from_table(row: Mapping[str, str], precision: str = "") -> ModelFacts | None
     if not row.get("layers") or not total:
         return None
     stored = format_of_words(precision) or format_of_words(row.get("native_weights", "")) or _UNQUANTISED
-    shape = facts_from_config(ConfigFacts(model=row["id"], config=_config(row), source="models.csv", parameters=total))
     size = _from_parameters(row["id"], stored, total, active)
-    return replace(
-        shape,
-        precision=size.precision,
+    known = ConfigFacts(
+        model=row["id"],
+        config=_config(row),
         weights_bytes=size.weights_bytes,
-        loaded_bytes=size.loaded_bytes,
+        parameters=total,
         active_parameters=size.active_parameters,
+        source="models.csv",
+    )
+    return replace(
+        facts_from_config(known),
+        precision=size.precision,
+        loaded_bytes=size.loaded_bytes,
         sliding_layers=whole(row.get("n_swa_layers", "")),
         full_attention_layers=whole(row.get("n_full_layers", "")),
         sliding_window=whole(row.get("swa_window", "")),
