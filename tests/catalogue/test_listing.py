@@ -19,6 +19,12 @@ def test_models_are_listed_once_each_with_a_source_and_a_confidence() -> None:
         assert row.max_context_tokens >= 2048
 
 
+def test_a_checkpoint_whose_architecture_is_inferred_says_so() -> None:
+    confidence = {row.model: row.confidence for row in list_models("flash")}
+    assert confidence["inclusionAI/Ling-flash-2.0"] == "medium"
+    assert confidence["inclusionAI/Ling-2.6-flash"] == "low"
+
+
 def test_models_are_found_by_a_part_of_their_name() -> None:
     rows = {row.model: row for row in list_models("LLAMA-3.3-70b")}
     assert {"meta-llama/Llama-3.3-70B-Instruct", "nvidia/Llama-3.3-70B-Instruct-FP8"} <= set(rows)

@@ -84,7 +84,8 @@ def _checkpoint_row(entry: Checkpoint) -> ModelRow:
     facts, architecture = built_in(entry.model), model_table().architectures[entry.architecture]
     assert facts is not None  # noqa: S101 - the entry is of the table that built_in reads
     source = model_table().sources[architecture.source]
-    return _model_row(facts, source, architecture.confidence, published=entry.weights_bytes is not None)
+    confidence = entry.confidence or architecture.confidence
+    return _model_row(facts, source, confidence, published=entry.weights_bytes is not None)
 
 
 def _totals_row(entry: KnownTotals) -> ModelRow:
