@@ -48,7 +48,7 @@ _PER_ENGINE = (
 )
 _PER_ENGINE_FIRST = (Parameter("admission", 0.03, 1.0), Parameter("wave", 0.05, 0.7))
 _SHARED_FIRST = (
-    Parameter("steps_before", 1.0, 0.7),
+    Parameter("steps_before", 3.0, 0.4),
     Parameter("own_prompt", 1.0, 0.3),
     Parameter("queue", 0.5, 0.7),
 )
