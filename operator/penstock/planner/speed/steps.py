@@ -9,8 +9,8 @@ from penstock.planner.speed.amounts import Amounts
 __all__ = ["first_token_seconds", "interference_seconds", "prefill_seconds", "step_seconds"]
 
 _FEW = 9
-"""Requests beyond which about as many steps pass before a first token as ever do. With it and `steps_before` below
-10, time to the first token grows less than in proportion to the load, so that throughput never falls."""
+"""Requests beyond which about as many steps pass before a first token as ever do. With it, and `steps_before` below
+ten, time to the first token grows less than in proportion to the load: throughput never falls."""
 _OVERLAP = 3
 """Memory traffic and arithmetic overlap: a step takes their 3-norm, near the greater of the two."""
 
@@ -52,7 +52,7 @@ def first_token_seconds(amounts: Amounts, tuning: Tuning, running: float, *, ste
     others = interference_seconds(amounts, tuning, running) / step
     before = tuning.own_prompt + tuning.wave * (running - 1) + tuning.queue * others
     steps = tuning.steps_before * (running - 1) / (running + _FEW)
-    return tuning.admission + step + steps * step_seconds(amounts, tuning, 1) + prefill * before
+    return tuning.admission + step + steps * (_launch_seconds(amounts, tuning) + tuning.step) + prefill * before
 
 
 def _reading_seconds(amounts: Amounts, tuning: Tuning, batch: float, tokens: float) -> float:
