@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.figures import figure, progress
 from bench.performance import judge
-from bench.performance.cases import predicted, replica_of
+from bench.performance.cases import beats_memory, predicted, replica_of
 from bench.performance.rows import Row, Skipped, read_rows
 
 from penstock.planner.speed import unvalidated
@@ -82,6 +82,10 @@ def _report(scored: Sequence[Scored], skipped: Sequence[Skipped]) -> None:
         _figures(f"{name}_error_with_unvalidated", _errors(judged, error_of), {})
         _anatomy(name, judged, error_of)
     _other_kinds(scored)
+    beating = [each for each in scored if beats_memory(each.row)]
+    figure(
+        "rows_faster_than_memory", len(beating), "rows", of=len(scored), judged=sum(each.row.judged for each in beating)
+    )
 
 
 def _compare(scored: Sequence[Scored], count: int) -> None:

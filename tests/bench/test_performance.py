@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.performance import judge
-from bench.performance.cases import predicted
+from bench.performance.cases import beats_memory, predicted
 from bench.performance.names import accelerator_named, engine_of
 from bench.performance.regression import Parameter, fit, shrunken_centre
 from bench.performance.rows import Row, Skipped, read_rows
@@ -173,6 +173,12 @@ def test_no_row_breaks_the_model(tmp_path: Path, cells: dict[str, str]) -> None:
     found = predicted(row(tmp_path, **cells))
     assert 0 < found.time_per_output_token_seconds < float("inf")
     assert 0 < found.time_to_first_token_seconds < float("inf")
+
+
+@pytest.mark.parametrize(("milliseconds", "beats"), [("15", False), ("4", True), ("", False)])
+def test_a_row_faster_than_its_memory_is_told_apart(tmp_path: Path, milliseconds: str, *, beats: bool) -> None:
+    """34 GB of weights over two H100 take 5 ms to read."""
+    assert beats_memory(row(tmp_path, tpot_ms=milliseconds)) is beats
 
 
 def printed(text: str) -> dict[str, Any]:

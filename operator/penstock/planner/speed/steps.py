@@ -28,13 +28,14 @@ def step_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
 
 
 def prefill_seconds(amounts: Amounts, tuning: Tuning) -> float:
-    """The whole prompt of one request, nothing else running."""
+    """The whole prompt of one request, nothing else running; each pass of a prompt in pieces starts all layers."""
     peak = amounts.peak_per_second * tuning.arithmetic
     dense = amounts.dense_operations / (peak * tuning.prefill_arithmetic)
     experts = amounts.expert_operations / (peak * tuning.expert_prefill_arithmetic)
     moving = amounts.link_seconds / tuning.link_efficiency + _activation_seconds(amounts, tuning) / amounts.ranks
     attention = amounts.attention_operations / (amounts.plain_peak_per_second * tuning.attention_arithmetic)
-    return amounts.prompt_tokens * (dense + experts + moving) + attention + amounts.layers * tuning.prefill_layer
+    started = amounts.prompt_passes * amounts.layers * tuning.prefill_layer
+    return amounts.prompt_tokens * (dense + experts + moving) + attention + started
 
 
 def interference_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
