@@ -15,7 +15,7 @@ __all__ = ["Attention", "Draft", "Experts", "Geometry", "Latent", "read_geometry
 _INDEX_BYTES_PER_TOKEN = 132
 _UNGATED_FAMILIES = frozenset({"nemotron_h", "nemotron"})
 _COMPRESSED_FAMILIES = frozenset({"deepseek_v4"})
-_CARRIES_DRAFT = ("deepseek_v3", "glm", "qwen3_5", "qwen3_next", "nemotron_h")
+_CARRIES_DRAFT = ("deepseek_v3", "deepseek_v4", "glm", "qwen3_5", "qwen3_next", "nemotron_h")
 _COPIES_EMBEDDINGS = frozenset({"deepseek_v3", "deepseek_v32"})
 _LEAST_SLIDING_PATTERN = 2
 
