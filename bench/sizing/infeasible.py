@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.figures import figure
+from bench.sizing.counting import RowCount, number
 from bench.sizing.hardware import RunningEngine, accelerators_of, engines_of
 from bench.sizing.models import Skip, read_rows, resolve
-from bench.sizing.tally import Tally, number
 
 from penstock.api.formats import EngineName
 from penstock.api.inferencepool import InferencePoolSpec
@@ -69,19 +69,19 @@ class Setting:
 
 def run(data: Path) -> None:
     """Print `infeasible_chosen` and `infeasible_used`."""
-    tally, rules, chosen = Tally(), Counter[str](), list[str]()
+    counted, rules, chosen = RowCount(), Counter[str](), list[str]()
     for row in read_rows(data / "infeasible.csv"):
         found = verdict(row, data)
         if isinstance(found, Skip):
-            tally.skip(found.reason)
+            counted.skip(found.reason)
             continue
-        tally.used += 1
+        counted.used += 1
         if found:
             rules[found.split(":")[0]] += 1
         else:
             chosen.append(f"{row.get('model')} on {row.get('gpus')} x {row.get('gpu')}: {row.get('setting')}")
-    figure("infeasible_chosen", len(chosen), "rows", **tally.details(), by_rule=dict(rules), chosen=chosen)
-    figure("infeasible_used", tally.share, "share", **tally.details())
+    figure("infeasible_chosen", len(chosen), "rows", **counted.details(), by_rule=dict(rules), chosen=chosen)
+    figure("infeasible_used", counted.share, "share", **counted.details())
 
 
 def verdict(row: Mapping[str, str], data: Path) -> str | Skip:

@@ -14,7 +14,7 @@ from penstock.catalogue.models import ConfigFacts, ModelFacts, facts_from_config
 from penstock.catalogue.spelling import StoredFormat, format_of_words, stated_parameters
 from penstock.catalogue.totals import Totals, facts_from_totals
 
-__all__ = ["Skip", "read_rows", "resolve"]
+__all__ = ["GIB", "Skip", "from_table", "read_rows", "resolve"]
 
 GIB = 2**30
 _NUMBER = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([MBT])?", re.IGNORECASE)
@@ -50,7 +50,7 @@ def resolve(
         return Skip("no model named")
     try:
         found = find_in_format(name, precision, is_amd=row.get("gpu", "").lower().startswith("mi"))
-        return found or _from_table(name, precision, data) or _from_totals(name, precision, row)
+        return found or _named_in_table(name, precision, data) or _from_totals(name, precision, row)
     except Refused as refused:
         return Skip(f"refused: {refused.refusals[0].reason}")
 
@@ -60,31 +60,41 @@ def _one_model(name: str, precision: str) -> str:
     first = re.split(r"\s+/\s+|\s+or\s+", name.strip())[0]
     if not first.lower().startswith("any "):
         return re.sub(r"\s+family$", "", first, flags=re.IGNORECASE)
-    is_mixture = "moe" in first.lower()
-    stored = "" if format_of_words(precision) else f" {first.removeprefix('any ')}"
-    return ("Qwen/Qwen3-235B-A22B" if is_mixture else "meta-llama/Llama-3.3-70B-Instruct") + stored.split(" MoE")[0]
+    base = "Qwen/Qwen3-235B-A22B" if "moe" in first.lower() else "meta-llama/Llama-3.3-70B-Instruct"
+    return base if format_of_words(precision) else f"{base} {first.split()[1]}"
 
 
 def _cleaned(row: Mapping[str | None, str | None]) -> dict[str, str]:
     return {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
 
 
-def _from_table(name: str, precision: str, data: Path | None) -> ModelFacts | None:
-    """The row of models.csv with this name: its geometry where it has one, else its totals."""
+def _named_in_table(name: str, precision: str, data: Path | None) -> ModelFacts | None:
     row = _table(data).get(name.strip().lower()) if data else None
-    if row is None:
+    return None if row is None else from_table(row, precision)
+
+
+def from_table(row: Mapping[str, str], precision: str = "") -> ModelFacts | None:
+    """Facts of a row of models.csv by its own columns: geometry where it has one, sized by its computed total.
+
+    Published sizes and totals are not read. None where the row has neither layers nor a computed total.
+    """
+    total, active = _billions(row.get("params_total_b_calc", "")), _billions(row.get("params_active_b_published", ""))
+    if not row.get("layers") or not total:
         return None
     stored = format_of_words(precision) or format_of_words(row.get("native_weights", "")) or _UNQUANTISED
-    if not row.get("layers"):
-        return None
-    config = _config(row)
-    facts = facts_from_config(ConfigFacts(model=row["id"], config=config, source="models.csv"))
-    size = _from_parameters(row["id"], stored, facts.parameters, facts.active_parameters)
-    return _resized(facts, size)
-
-
-def _resized(facts: ModelFacts, size: ModelFacts) -> ModelFacts:
-    return replace(facts, precision=size.precision, weights_bytes=size.weights_bytes, loaded_bytes=size.loaded_bytes)
+    shape = facts_from_config(ConfigFacts(model=row["id"], config=_config(row), source="models.csv", parameters=total))
+    size = _from_parameters(row["id"], stored, total, active)
+    return replace(
+        shape,
+        precision=size.precision,
+        weights_bytes=size.weights_bytes,
+        loaded_bytes=size.loaded_bytes,
+        active_parameters=size.active_parameters,
+        sliding_layers=_whole(row.get("n_swa_layers", "")),
+        full_attention_layers=_whole(row.get("n_full_layers", "")),
+        sliding_window=_whole(row.get("swa_window", "")),
+        linear_layers=_whole(row.get("n_linear_layers", "")),
+    )
 
 
 def _config(row: Mapping[str, str]) -> dict[str, object]:
@@ -104,7 +114,7 @@ def _config(row: Mapping[str, str]) -> dict[str, object]:
         "num_experts_per_tok": "topk",
         "moe_intermediate_size": "moe_inter",
     }
-    config: dict[str, object] = {key: int(float(row[column])) for key, column in keys.items() if row.get(column)}
+    config: dict[str, object] = {key: number for key, column in keys.items() if (number := _whole(row.get(column, "")))}
     return {"model_type": "models.csv", "max_position_embeddings": 131072, "intermediate_size": 1} | config
 
 
@@ -129,15 +139,28 @@ def _from_parameters(name: str, stored: StoredFormat, parameters: int, active: i
 
 
 def _bits(stored: StoredFormat) -> float:
-    four = {Precision.INT4, Precision.NVFP4, Precision.MXFP4}
-    return 16.0 if stored.precisions[0] in _UNQUANTISED.precisions else 4.5 if stored.precisions[0] in four else 8.0
+    precision = stored.precisions[0]
+    if precision in _UNQUANTISED.precisions:
+        return 16.0
+    return 4.5 if precision in {Precision.INT4, Precision.NVFP4, Precision.MXFP4} else 8.0
 
 
 def _stated_bytes(row: Mapping[str, str]) -> int:
     """`est_weights_gib_per_gpu` times the GPUs that hold one replica."""
+    each = _billions(row.get("est_weights_gib_per_gpu") or row.get("formula_weights_gib_per_gpu") or "") / 10**9
+    return round(each * GIB * max(1, _whole(row.get("tp", ""))) * max(1, _whole(row.get("pp", ""))))
+
+
+def _whole(text: str) -> int:
     try:
-        each = float(row.get("est_weights_gib_per_gpu") or row.get("formula_weights_gib_per_gpu") or 0)
-        return round(each * GIB * max(1, int(float(row.get("tp") or 1)) * int(float(row.get("pp") or 1))))
+        return int(float(text))
+    except ValueError:
+        return 0
+
+
+def _billions(text: str) -> int:
+    try:
+        return round(float(text) * 10**9)
     except ValueError:
         return 0
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import figure
+from bench.sizing.counting import RowCount, number
 from bench.sizing.hardware import GIB, RunningEngine, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, read_rows, resolve
-from bench.sizing.tally import Tally, number
 
 from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, by_name
 from penstock.catalogue.behaviour import BudgetScope, behaviour_of
@@ -86,21 +86,21 @@ class Room:
 
 def run(data: Path) -> None:
     """Print the errors of room, of bytes per token and of weights, what was overestimated, and how many rows count."""
-    tally, observations = Tally(), list[Observation]()
+    counted, observations = RowCount(), list[Observation]()
     for row in read_rows(data / "kv_observations.csv"):
         observation = observation_of(row, data)
         if isinstance(observation, Skip):
-            tally.skip(observation.reason)
+            counted.skip(observation.reason)
         elif not _says_something(observation):
-            tally.skip("states nothing that can be compared")
+            counted.skip("states nothing that can be compared")
         else:
-            tally.used += 1
+            counted.used += 1
             observations.append(observation)
-    _print_rooms(observations, tally)
+    _print_rooms(observations, counted)
     _print_bytes(observations)
     _print_weights(observations)
-    _print_overestimates(observations, tally)
-    figure("kv_rows_used", tally.share, "share", **tally.details())
+    _print_overestimates(observations, counted)
+    figure("kv_rows_used", counted.share, "share", **counted.details())
 
 
 def observation_of(row: Mapping[str, str], data: Path) -> Observation | Skip:
@@ -185,7 +185,7 @@ def _bytes_error(observation: Observation) -> float | None:
     return observation.per_token / (printed * GIB / tokens) - 1
 
 
-def _print_rooms(observations: list[Observation], tally: Tally) -> None:
+def _print_rooms(observations: list[Observation], counted: RowCount) -> None:
     rooms = errors_of(observations)
     if not rooms:
         return
@@ -195,7 +195,7 @@ def _print_rooms(observations: list[Observation], tally: Tally) -> None:
         _median(rooms),
         "fraction",
         compared=len(rooms),
-        **tally.details(),
+        **counted.details(),
         by_engine=_by_group((room.engine, room) for room in rooms),
         by_kind=_by_group((room.kind, room) for room in rooms),
         by_model_left_out=_left_out(rooms),
@@ -238,9 +238,9 @@ def overestimates_of(observations: Iterable[Observation]) -> tuple[int, list[str
     ]
 
 
-def _print_overestimates(observations: list[Observation], tally: Tally) -> None:
+def _print_overestimates(observations: list[Observation], counted: RowCount) -> None:
     count, over = overestimates_of(observations)
-    figure("kv_overestimates", len(over), "rows", failed=count, **tally.details(), overestimated=over)
+    figure("kv_overestimates", len(over), "rows", failed=count, **counted.details(), overestimated=over)
 
 
 def _median(rooms: Iterable[Room]) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import figure
+from bench.sizing.counting import RowCount, number
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, read_rows, resolve
-from bench.sizing.tally import Tally, number
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
@@ -62,22 +62,22 @@ class Refusal:
 
 def run(data: Path) -> None:
     """Print `recipes_refused` and `recipes_used`."""
-    tally, refused, partly, by_engine = Tally(), list[str](), list[str](), Counter[str]()
+    counted, refused, partly, by_engine = RowCount(), list[str](), list[str](), Counter[str]()
     for row in read_rows(data / "recipes.csv"):
         if not _is_judged(row):
             continue
         verdict = judge(row, data)
         if isinstance(verdict, Skip):
-            tally.skip(verdict.reason)
+            counted.skip(verdict.reason)
             continue
-        tally.used += 1
+        counted.used += 1
         engines = {engine.name for engine in engines_of(row.get("engine", ""))}
         by_engine.update(engines)
         if verdict:
             (refused if {refusal.engine for refusal in verdict} == engines else partly).append(str(verdict[0]))
-    details = {**tally.details(), "by_engine": dict(by_engine), "refused": refused[:20], "on_one_engine": partly[:20]}
+    details = {**counted.details(), "by_engine": dict(by_engine), "refused": refused[:20], "on_one_engine": partly[:20]}
     figure("recipes_refused", len(refused), "rows", **details)
-    figure("recipes_used", tally.share, "share", **tally.details())
+    figure("recipes_used", counted.share, "share", **counted.details())
 
 
 def judge(row: Mapping[str, str], data: Path) -> list[Refusal] | Skip:

@@ -1,41 +1,53 @@
-"""Which rows a figure stands on: how many there are, were used, and were skipped for which reason."""
+"""Keeping count of rows: which gave a figure, and why the others did not."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Tally", "number"]
+from bench.figures import figure
+
+__all__ = ["Tally", "quantile"]
+
+_WORST_SHOWN = 8
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one file's rows; every row is either used or skipped."""
+    """Values by the row that gave them, and reasons of the rows that gave none.
 
-    used: int = 0
+    `missed` are rows whose numbers can be had and that gave none all the same: they count against a share.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    missed: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def rows(self) -> int:
-        """All rows that were looked at."""
-        return self.used + self.skipped.total()
+    def add(self, row: str, value: float) -> None:
+        """Count a value; rows of the same name are told apart."""
+        self.values[row if row not in self.values else f"{row} #{len(self.values)}"] = value
 
-    @property
-    def share(self) -> float:
-        """Used rows of all; 1 where there are none."""
-        return self.used / self.rows if self.rows else 1.0
+    def error(self, name: str, at: float, **details: object) -> None:
+        """Print the quantile `at` of the absolute values, the worst rows beside it."""
+        sizes = {row: abs(value) for row, value in self.values.items()}
+        worst = sorted(sizes, key=lambda row: -sizes[row])[:_WORST_SHOWN]
+        shown = {row: round(self.values[row], 4) for row in worst}
+        figure(name, quantile(sorted(sizes.values()), at), "fraction", **self._counts(), worst=shown, **details)
 
-    def skip(self, reason: str) -> None:
-        """Count a row that says nothing that can be judged."""
-        self.skipped[reason] += 1
+    def share(self, name: str, low: float, high: float, **details: object) -> None:
+        """Print the share of rows within these bounds, among those that gave a value and those missed."""
+        outside = {row: round(value, 3) for row, value in self.values.items() if not low <= value <= high}
+        counted = len(self.values) + sum(self.missed.values())
+        inside = len(self.values) - len(outside)
+        figure(name, inside / max(1, counted), "fraction", **self._counts(), outside=outside, **details)
 
-    def details(self) -> dict[str, object]:
-        """For `figure`."""
-        return {"rows": self.rows, "used": self.used, "skipped": dict(self.skipped)}
+    def _counts(self) -> Mapping[str, object]:
+        rows = len(self.values) + sum(self.missed.values()) + sum(self.skipped.values())
+        return {"rows": rows, "used": len(self.values), "missed": dict(self.missed), "skipped": dict(self.skipped)}
 
 
-def number(text: str | None) -> float | None:
-    """A cell as a number; None where it is empty or none."""
-    try:
-        value = float((text or "").replace(",", ""))
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
+def quantile(ascending: Sequence[float], at: float) -> float:
+    """The nearest rank; 0 of nothing."""
+    if not ascending:
+        return 0.0
+    rank = -(-len(ascending) * round(at * 1000) // 1000)
+    return ascending[min(len(ascending), max(1, rank)) - 1]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from bench.sizing import infeasible, observations, recipes
+from bench.sizing.counting import RowCount, number
 from bench.sizing.hardware import accelerators_of, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, read_rows
 from bench.sizing.observations import Observation
 from bench.sizing.recipes import Worker
-from bench.sizing.tally import Tally, number
 
 from builders.reference import DATA, needs_reference_data
 from penstock.api.formats import EngineName
@@ -34,7 +34,8 @@ GPUS = {
 def test_gpus(words: str, memory: float | None, name: str, gib: float) -> None:
     found = resolve_accelerator(words, memory)
     assert isinstance(found, Accelerator)
-    assert (found.name, found.memory_bytes / GIB) == (name, pytest.approx(gib, rel=1e-3))
+    assert found.name == name
+    assert found.memory_bytes / GIB == pytest.approx(gib, rel=1e-3)
 
 
 def test_an_unknown_gpu_without_memory_is_skipped() -> None:
@@ -153,11 +154,11 @@ def test_an_observation_takes_the_flags_of_its_row_and_the_defaults_of_its_relea
     assert (static.request.utilization_percent, static.request.budget) == (85, BudgetScope.WEIGHTS_AND_CACHE)
 
 
-def test_a_tally_counts_every_row_once() -> None:
-    tally = Tally(used=3)
-    tally.skip("no model")
-    assert tally.details() == {"rows": 4, "used": 3, "skipped": {"no model": 1}}
-    assert tally.share == 0.75
+def test_a_count_takes_every_row_once() -> None:
+    count = RowCount(used=3)
+    count.skip("no model")
+    assert count.details() == {"rows": 4, "used": 3, "skipped": {"no model": 1}}
+    assert count.share == 0.75
     assert [number(cell) for cell in ("1,024", "", "x", "inf", None)] == [1024, None, None, None, None]
 
 

@@ -1,14 +1,16 @@
 """Finding a checkpoint by what people call it: its exact name, another spelling, or its family in another format."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 
 from penstock.api.formats import Precision
+from penstock.catalogue.model_table import KnownTotals, model_table
 from penstock.catalogue.models import ModelFacts, built_in, built_in_names, entry_of
 from penstock.catalogue.requantising import requantised
 from penstock.catalogue.spelling import ModelName, StoredFormat, aliases, format_of_words, parse_name
+from penstock.catalogue.totals import Totals, facts_from_totals
 
 __all__ = ["find", "find_in_format"]
 
@@ -27,10 +29,11 @@ class _Known:
 def find(name: str) -> ModelFacts | None:
     """The checkpoint that a name means, None where the catalogue has nothing of its family and size.
 
-    Spelling, organisation and date do not matter; a format in the name does.
+    Spelling, organisation and date do not matter; a format in the name does. `source` of the facts says how they came
+    about: `catalogue`, `formula` (an architecture in a format without a checkpoint) or `totals` (a borrowed shape).
     """
     short = name.rsplit("/", maxsplit=1)[-1].strip().lower()
-    exact = built_in(aliases().get(short, name))
+    exact = _exact(aliases().get(short, name).strip())
     if exact is not None:
         return exact
     parsed = parse_name(name)
@@ -50,14 +53,14 @@ def find_in_format(name: str, words: str, *, is_amd: bool = False) -> ModelFacts
     found = find(name)
     if found is None or stored is None or _means(found, stored):
         return found
-    parsed = parse_name(name)
+    parsed = parse_name(found.model)
     wanted = StoredFormat(stored.precisions[::-1], stored.is_micro_scaled) if is_amd else stored
-    return _in_format(parsed, _relatives(parsed) or (_known(found.model),), wanted)
+    return _in_format(parsed, _relatives(parsed), wanted)
 
 
 def _means(found: ModelFacts, stored: StoredFormat) -> bool:
     """Whether these facts are what the word says; mixed checkpoints answer to several words."""
-    also = entry_of(found.model).get("alsoCalled", ())
+    also = () if found.source == "totals" else entry_of(found.model).also_called
     return found.precision in stored.precisions or any(precision in also for precision in stored.precisions)
 
 
@@ -69,10 +72,15 @@ def _in_format(parsed: ModelName, relatives: tuple[_Known, ...], stored: StoredF
         same = [known for known in ranked if known.facts.precision is precision]
         if same:
             return same[0].facts
-    if stored.precisions[0] in _UNQUANTISED:
-        return requantised(ranked[0].model, stored)
     unquantised = [known for known in ranked if known.facts.precision in _UNQUANTISED]
-    return requantised((unquantised or ranked)[0].model, stored)
+    return _stored_otherwise((unquantised or ranked)[0].facts, stored)
+
+
+def _stored_otherwise(facts: ModelFacts, stored: StoredFormat) -> ModelFacts:
+    if facts.source != "totals":
+        return requantised(facts.model, stored)
+    entry = model_table().totals[facts.model.lower()]
+    return facts_from_totals(replace(_totals(entry), precision=stored.precisions[0], weights_bytes=None))
 
 
 def _distance(parsed: ModelName, known: _Known) -> tuple[bool, int, bool]:
@@ -107,10 +115,25 @@ def _families() -> Mapping[tuple[str, ...], tuple[_Known, ...]]:
 
 @cache
 def _all() -> tuple[_Known, ...]:
-    return tuple(_known(model) for model in built_in_names())
+    """Every entry; those with an architecture come first, so that they win."""
+    names = (*built_in_names(), *(entry.model for entry in model_table().totals.values()))
+    return tuple(_Known(model, parse_name(model), facts) for model in names if (facts := _exact(model)) is not None)
 
 
-def _known(model: str) -> _Known:
-    facts = built_in(model)
-    assert facts is not None  # noqa: S101 - names come from the table itself
-    return _Known(model, parse_name(model), facts)
+def _exact(model: str) -> ModelFacts | None:
+    found = built_in(model)
+    if found is not None:
+        return found
+    entry = model_table().totals.get(model.lower())
+    return None if entry is None else facts_from_totals(_totals(entry))
+
+
+def _totals(entry: KnownTotals) -> Totals:
+    return Totals(
+        model=entry.model,
+        precision=entry.precision,
+        parameters=entry.parameters,
+        active_parameters=entry.active_parameters,
+        weights_bytes=entry.weights_bytes,
+        context_tokens=entry.context_tokens,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from penstock.api.formats import Precision
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.config_reader import ConfigReader
-from penstock.catalogue.geometry import Geometry, read_geometry
+from penstock.catalogue.geometry import Attention, Geometry, read_geometry
 from penstock.catalogue.parameters import (
     Group,
     active_parameters,
@@ -20,7 +20,7 @@ from penstock.catalogue.parameters import (
     layers_by_group,
 )
 from penstock.catalogue.quantization import Quantization, read_quantization
-from penstock.catalogue.weight_shares import WeightShares, expert_bits, weight_shares
+from penstock.catalogue.weight_shares import WeightShares, weight_shares
 
 __all__ = [
     "AttentionKind",
@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 _PADDED_WIDTH = 256
-_COMPRESSED_UNPACKED_PERCENT = 126
+_COMPRESSED_UNPACKED_PERCENT = 125
+_EIGHT_BITS = 8
 
 
 class AttentionKind(StrEnum):
@@ -52,7 +53,8 @@ class ModelFacts:
     `kv_heads`, `head_dim` and the layer counts size the cache of grouped attention, `kv_lora_rank` and
     `rope_head_dim` that of latent attention; `index_bytes_per_token` is what sparse attention adds, in all layers.
     `compressed_cache` says that tokens share entries of it, `weight_shares` which part of the weights
-    is cut in which way (None: only totals are known). `vision_parameters` are those of a tower for pictures.
+    is cut in which way (None: only totals are known). `tower_parameters` are those of encoders of images and
+    sound.
     `block_size` is the quantisation block (128 for block FP8), `group_size` that of INT4; 0 where there is none.
     `resolved_revision` is the commit that the hub named; None where nobody asked it.
     """
@@ -91,7 +93,7 @@ class ModelFacts:
     block_size: int = 0
     group_size: int = 0
     weight_shares: WeightShares | None = None
-    vision_parameters: int = 0
+    tower_parameters: int = 0
     needs_remote_code: bool = False
     resolved_revision: str | None = None
     source: str = "catalogue"
@@ -118,7 +120,7 @@ def facts_from_config(request: ConfigFacts) -> ModelFacts:
     reader = ConfigReader.of(request.model, request.config)
     geometry = read_geometry(reader)
     quantization = read_quantization(reader, layers=layers_by_group(geometry))
-    if geometry.compressed and request.weights_bytes is None:
+    if _is_uncountable(geometry) and request.weights_bytes is None:
         raise Refused([_size_needed(request.model, geometry)])
     total = request.parameters or _total_parameters(request, geometry, quantization)
     loaded = _loaded_bytes(request, geometry, quantization)
@@ -128,7 +130,7 @@ def facts_from_config(request: ConfigFacts) -> ModelFacts:
         precision=quantization.precision,
         weights_bytes=request.weights_bytes or computed_weights_bytes(geometry, quantization),
         loaded_bytes=loaded,
-        unpacked_percent=_COMPRESSED_UNPACKED_PERCENT if geometry.compressed else 100,
+        unpacked_percent=_unpacked_percent(geometry, quantization),
         parameters=total,
         active_parameters=min(total, request.active_parameters or active_parameters(geometry)),
         needs_remote_code=reader.value("auto_map") is not None,
@@ -136,8 +138,8 @@ def facts_from_config(request: ConfigFacts) -> ModelFacts:
         source=request.source,
         block_size=quantization.block_size,
         group_size=quantization.group_size,
-        weight_shares=weight_shares(geometry, quantization, loaded),
-        vision_parameters=geometry.vision_parameters,
+        weight_shares=None if _is_uncountable(geometry) else weight_shares(geometry, quantization, loaded),
+        tower_parameters=geometry.tower_parameters,
         **_shape(geometry),
         **_cache_shape(geometry),
     )
@@ -171,8 +173,7 @@ def _cache_shape(geometry: Geometry) -> dict[str, Any]:
         "query_heads": attention.query_heads,
         "kv_heads": attention.kv_heads,
         "head_dim": attention.head_dim,
-        "full_attention_layers": attention.full_layers,
-        "sliding_layers": attention.sliding_layers,
+        **_cache_layers(attention),
         "sliding_window": attention.window,
         "linear_layers": geometry.recurrence.layers,
         "state_bytes_per_sequence": geometry.recurrence.state_bytes,
@@ -180,6 +181,16 @@ def _cache_shape(geometry: Geometry) -> dict[str, Any]:
         "rope_head_dim": latent.rope_dim if latent else 0,
         "index_bytes_per_token": attention.index_bytes_per_token,
         "compressed_cache": geometry.compressed,
+    }
+
+
+def _cache_layers(attention: Attention) -> dict[str, int]:
+    """Layers that keep a cache of their own; those that share are the last ones, of both kinds in proportion."""
+    layers = attention.full_layers + attention.sliding_layers
+    sharing_full = attention.sharing_layers * attention.full_layers // max(1, layers)
+    return {
+        "full_attention_layers": attention.full_layers - sharing_full,
+        "sliding_layers": attention.sliding_layers - (attention.sharing_layers - sharing_full),
     }
 
 
@@ -198,28 +209,36 @@ def _padding_bytes(counts: Mapping[Group, int], geometry: Geometry, quantization
 
 
 def _draft_bytes(geometry: Geometry, quantization: Quantization) -> int:
-    return _group_bytes(draft_parameters(geometry), geometry, quantization) if geometry.draft.layers else 0
+    if not geometry.draft.layers:
+        return 0
+    counts = draft_parameters(geometry)
+    return 2 * sum(counts.values()) if quantization.keeps_drafts else _group_bytes(counts, geometry, quantization)
 
 
 def _loaded_bytes(request: ConfigFacts, geometry: Geometry, quantization: Quantization) -> int:
     """The checkpoint without its draft layers; never more than formula and size allow."""
-    if geometry.compressed:
-        return _without_compressed_draft(request.weights_bytes or 0, geometry, quantization)
+    if _is_uncountable(geometry):
+        return request.weights_bytes or 0
     main = computed_weights_bytes(geometry, quantization) - _draft_bytes(geometry, quantization)
     if request.weights_bytes is None:
         return main
     return max(request.weights_bytes - _draft_bytes(geometry, quantization), min(main, request.weights_bytes))
 
 
-def _without_compressed_draft(size: int, geometry: Geometry, quantization: Quantization) -> int:
-    experts = draft_parameters(geometry)[Group.EXPERTS] if geometry.draft.layers else 0
-    return size - round(experts * expert_bits(geometry, quantization, size) / 8)
-
-
 def _total_parameters(request: ConfigFacts, geometry: Geometry, quantization: Quantization) -> int:
-    if geometry.compressed and request.weights_bytes:
+    if _is_uncountable(geometry) and request.weights_bytes:
         return round(request.weights_bytes * 8 / quantization.bits)
     return sum(count_parameters(geometry).values())
+
+
+def _unpacked_percent(geometry: Geometry, quantization: Quantization) -> int:
+    """Where the format of the experts is not known, they are taken for those that grow."""
+    is_small = _is_uncountable(geometry) or quantization.bits_of(Group.EXPERTS) < _EIGHT_BITS
+    return _COMPRESSED_UNPACKED_PERCENT if geometry.compressed and is_small else 100
+
+
+def _is_uncountable(geometry: Geometry) -> bool:
+    return geometry.compressed and geometry.compression is None
 
 
 def _architecture(reader: ConfigReader, geometry: Geometry) -> str:

@@ -1,13 +1,11 @@
 """Models: what Penstock knows of each checkpoint by its name, and how to read one from its config.json.
 
-The catalogue (models.json) holds the deciding part of each config.json and published sizes; both ways lead through
-`model_facts.py`. Nothing here asks the network.
+The catalogue (model_data/*.json) holds the deciding part of each config.json and published sizes; both ways lead
+through `model_facts.py`. Nothing here asks the network.
 """
 
-import json
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from penstock.catalogue.model_facts import (
@@ -17,6 +15,7 @@ from penstock.catalogue.model_facts import (
     computed_weights_bytes,
     facts_from_config,
 )
+from penstock.catalogue.model_table import Checkpoint, model_table
 
 __all__ = [
     "AttentionKind",
@@ -35,57 +34,45 @@ __all__ = [
 def built_in(model: str) -> ModelFacts | None:
     """What the catalogue knows of a checkpoint by its exact name (letter case aside), None where nothing."""
     key = model.lower()
-    return _facts_by_key(key) if key in _entries() else None
+    return _facts_by_key(key) if key in model_table().checkpoints else None
 
 
 def built_in_names() -> tuple[str, ...]:
-    """Every checkpoint of the catalogue, in the order of the data file."""
-    return tuple(entry["model"] for entry in _entries().values())
+    """Every checkpoint of the catalogue, in the order of the data files."""
+    return tuple(entry.model for entry in model_table().checkpoints.values())
 
 
-def entry_of(model: str) -> Mapping[str, Any]:
+def entry_of(model: str) -> Checkpoint:
     """The entry of a checkpoint as the data file has it; KeyError where there is none."""
-    return _entries()[model.lower()]
+    return model_table().checkpoints[model.lower()]
 
 
 def catalogue_config(model: str) -> Mapping[str, Any]:
     """The deciding part of a checkpoint's config.json as the data file has it; KeyError where there is none."""
-    entry = entry_of(model)
-    config = dict(_table()["architectures"][entry["architecture"]])
-    if "quantization" in entry:
-        config["quantization_config"] = entry["quantization"]
-    return config
+    entry, table = entry_of(model), model_table()
+    config = dict(table.architectures[entry.architecture].config)
+    section = table.formats[entry.quantization] if isinstance(entry.quantization, str) else entry.quantization
+    return config if section is None else config | {"quantization_config": section}
 
 
+@cache
 def same_architecture(model: str) -> tuple[str, ...]:
-    """Every checkpoint of one's architecture, itself included, in the order of the data file."""
-    architecture = entry_of(model)["architecture"]
-    return tuple(entry["model"] for entry in _entries().values() if entry["architecture"] == architecture)
-
-
-@cache
-def _table() -> Mapping[str, Any]:
-    text = resources.files("penstock.catalogue").joinpath("models.json").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = json.loads(text)
-    return table
-
-
-@cache
-def _entries() -> Mapping[str, Mapping[str, Any]]:
-    return {entry["model"].lower(): entry for entry in _table()["models"]}
+    """Every checkpoint of one's architecture, itself included, in the order of the data files."""
+    architecture = entry_of(model).architecture
+    return tuple(each.model for each in model_table().checkpoints.values() if each.architecture == architecture)
 
 
 @cache
 def _facts_by_key(key: str) -> ModelFacts:
     """Only called for keys of the table, so the cache is bounded by it."""
-    entry = _entries()[key]
+    entry = entry_of(key)
     return facts_from_config(
         ConfigFacts(
-            model=entry["model"],
+            model=entry.model,
             config=catalogue_config(key),
-            weights_bytes=entry.get("weightsBytes"),
-            parameters=entry.get("parameters"),
-            active_parameters=entry.get("activeParameters"),
+            weights_bytes=entry.weights_bytes,
+            parameters=entry.parameters,
+            active_parameters=entry.active_parameters,
             source="catalogue",
         )
     )

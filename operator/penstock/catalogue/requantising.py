@@ -28,8 +28,8 @@ def requantised(model: str, stored: StoredFormat) -> ModelFacts:
     known = ConfigFacts(
         model=model,
         config=config,
-        parameters=entry.get("parameters"),
-        active_parameters=entry.get("activeParameters"),
+        parameters=entry.parameters,
+        active_parameters=entry.active_parameters,
         source="formula",
     )
     return replace(facts_from_config(known), precision=precision)
@@ -40,7 +40,7 @@ def _section(model: str, stored: StoredFormat) -> Mapping[str, Any]:
         for other in same_architecture(model):
             facts = built_in(other)
             if facts is not None and facts.precision is stored.precisions[0]:
-                section: Mapping[str, Any] = entry_of(other)["quantization"]
+                section: Mapping[str, Any] = catalogue_config(other)["quantization_config"]
                 return section
     return _USUAL["MXFP8" if stored.is_micro_scaled else stored.precisions[0]]
 

@@ -6,11 +6,9 @@ from penstock.catalogue.geometry import Geometry
 from penstock.catalogue.parameters import Group, count_parameters
 from penstock.catalogue.quantization import Quantization
 
-__all__ = ["WeightShares", "expert_bits", "shares_from_totals", "weight_shares"]
+__all__ = ["WeightShares", "shares_from_totals", "weight_shares"]
 
 _PLAIN_BITS = 16
-_FOUR_BIT_EXPERTS = 4.25
-_HALF_BYTE_AND_MORE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,8 @@ class WeightShares:
 
     `experts` are the routed experts, `attention` all of attention and recurrent layers (without what is copied),
     `tables` embedding and head, `copied` what every rank of a tensor-parallel group holds whole: routers, and the
-    projections into the latent space of MLA with its indexer. The rest is dense layers, shared experts, vision.
+    projections into the latent space of MLA with its indexer and compressors. The rest is dense layers, shared experts
+    and towers.
     """
 
     experts: float = 0.0
@@ -29,30 +28,19 @@ class WeightShares:
 
 
 def weight_shares(geometry: Geometry, quantization: Quantization, loaded_bytes: int) -> WeightShares:
-    """From the architecture; for attention without a formula, what the other parts leave of `loaded_bytes`."""
+    """From the architecture; what `loaded_bytes` has beyond the formula counts with the rest."""
     counts = count_parameters(geometry)
     bits = {group: count * quantization.bits_of(group) for group, count in counts.items()}
     whole = loaded_bytes * 8
-    if geometry.compressed:
-        bits[Group.EXPERTS] = counts[Group.EXPERTS] * expert_bits(geometry, quantization, loaded_bytes)
-        others = sum(value for group, value in bits.items() if group is not Group.ATTENTION)
-        bits[Group.ATTENTION] = max(0.0, whole - others)
     latent = _latent_copies(geometry) * quantization.bits_of(Group.ATTENTION)
+    kept = geometry.compression.kept if geometry.compression else 0
     total = max(whole, sum(bits.values()), 1)
     return WeightShares(
         experts=bits[Group.EXPERTS] / total,
         attention=max(0.0, bits[Group.ATTENTION] + bits[Group.RECURRENT] - latent) / total,
         tables=geometry.vocabulary * geometry.hidden * (1 if geometry.tied_embeddings else 2) * _PLAIN_BITS / total,
-        copied=(latent + _routers(geometry) * _PLAIN_BITS) / total,
+        copied=(latent + (_routers(geometry) + kept) * _PLAIN_BITS) / total,
     )
-
-
-def expert_bits(geometry: Geometry, quantization: Quantization, weights_bytes: int) -> float:
-    """Bits per weight of the experts; compressed families publish FP8 with experts of 4 bits, which only sizes tell."""
-    experts = count_parameters(geometry)[Group.EXPERTS]
-    if geometry.compressed and weights_bytes < _HALF_BYTE_AND_MORE * experts:
-        return _FOUR_BIT_EXPERTS
-    return quantization.bits_of(Group.EXPERTS)
 
 
 def shares_from_totals(*, parameters: int, active: int, experts: int, chosen: int) -> WeightShares:

@@ -74,6 +74,7 @@ _MARGIN_PERCENT = 8
 _VISION_MARGIN_BYTES = round(2.5 * _GIB)
 _MANY_EXPERTS = 7000
 _EXPERT_WORKSPACE_BYTES = 4 * _GIB
+_INDEX_WORKSPACE_BYTES_PER_TOKEN = 7 * _GIB // 8192
 
 
 def plan_memory(request: MemoryRequest) -> MemoryPlan:
@@ -126,13 +127,17 @@ def _margin_bytes(request: MemoryRequest, room: int) -> int:
     """What may be wrong with the estimate: a share, and more for what logs showed to take more.
 
     Many experts, and experts spread whole, took up to 4 GiB more than their buffers explain (kernels' workspaces,
-    dispatch buffers); engines also try out the largest pictures.
+    dispatch buffers). Sparse attention scores every key for each token of a step: MiniMax-M3 and DeepSeek-V4-Flash took
+    6 to 7 GiB more in steps of 8,192. Engines also try out the largest pictures.
     """
-    facts = request.facts
-    unexplained = _VISION_MARGIN_BYTES if facts.vision_parameters else 0
+    facts, unexplained = request.facts, 0
     if facts.experts and (request.expert_parallel or facts.experts * facts.moe_layers >= _MANY_EXPERTS):
-        unexplained = max(unexplained, _EXPERT_WORKSPACE_BYTES - _expert_bytes(request))
-    return max(_LEAST_MARGIN_BYTES, room * _MARGIN_PERCENT // 100, unexplained)
+        unexplained = _EXPERT_WORKSPACE_BYTES - _expert_bytes(request)
+    if facts.index_bytes_per_token:
+        scores = request.max_batched_tokens * _INDEX_WORKSPACE_BYTES_PER_TOKEN
+        unexplained = max(unexplained, scores - _expert_bytes(request))
+    pictures = _VISION_MARGIN_BYTES if facts.tower_parameters else 0
+    return max(_LEAST_MARGIN_BYTES, room * _MARGIN_PERCENT // 100, unexplained, pictures)
 
 
 def _cache_bytes_per_token(request: MemoryRequest) -> int:
