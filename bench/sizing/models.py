@@ -153,15 +153,15 @@ def _stated_bytes(row: Mapping[str, str]) -> int:
 
 def _whole(text: str) -> int:
     try:
-        return int(float(text))
-    except ValueError:
+        return max(0, int(float(text)))
+    except (ValueError, OverflowError):
         return 0
 
 
 def _billions(text: str) -> int:
     try:
-        return round(float(text) * 10**9)
-    except ValueError:
+        return max(0, round(float(text) * 10**9))
+    except (ValueError, OverflowError):
         return 0
 
 

@@ -142,7 +142,7 @@ def _request(
         attention_ranks=ranks,
         decode_context_parallel=_count(row, "dcp"),
         expert_parallel=ranks > 1 or re.search(r"\bEP\d*\b", row.get("engine", "")) is not None,
-        max_sequences=_count(row, "max_num_seqs", sequences) * ranks,
+        max_sequences=_count(row, "max_num_seqs", sequences),
         max_batched_tokens=_count(row, "max_num_batched_tokens", batched),
         max_context_tokens=_count(row, "max_model_len", facts.max_context_tokens),
         utilization_percent=round(share * 100) if share else behaviour.utilization_percent,

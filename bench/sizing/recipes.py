@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.figures import figure
@@ -32,12 +32,16 @@ _SHORT_CONTEXT, _LONG_CONTEXT = 2048, 32_768
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One engine of a replica: GPUs of a pipeline stage, stages, and how attention and experts are laid over them."""
+    """One engine of a replica: GPUs of a pipeline stage, stages, and how attention and experts are laid over them.
+
+    `is_open` where the row does not say how experts are cut: then whatever works is tried, as the planner does.
+    """
 
     tensor_parallel: int
     pipeline_parallel: int = 1
     attention_ranks: int = 1
     expert_parallel: bool = False
+    is_open: bool = False
 
     @property
     def gpus(self) -> int:
@@ -99,7 +103,8 @@ def workers_of(row: Mapping[str, str]) -> list[Worker]:
     size = _whole(row.get("tp"))
     if size:
         is_parallel = row.get("dp_attention", "").lower() == "true"
-        return [_worker(size, _whole(row.get("pp")) or 1, _whole(row.get("ep")) or 1, is_parallel=is_parallel)]
+        found = _worker(size, _whole(row.get("pp")) or 1, _whole(row.get("ep")) or 1, is_parallel=is_parallel)
+        return [replace(found, is_open=not _whole(row.get("ep")))]
     parts = _LAYOUT.findall(row.get("layout", ""))
     if parts:
         found = [
@@ -107,7 +112,7 @@ def workers_of(row: Mapping[str, str]) -> list[Worker]:
         ]
         return list(dict.fromkeys(found))
     gpus = _whole(row.get("gpus_per_replica"))
-    return [Worker(gpus)] if gpus else []
+    return [Worker(gpus, is_open=True)] if gpus else []
 
 
 def _is_judged(row: Mapping[str, str]) -> bool:
@@ -128,6 +133,8 @@ def _refusals(
     for engine in engines_of(row.get("engine", "")):
         for worker in workers:
             reason = _problem(row, facts, accelerator, worker, engine)
+            if reason and worker.is_open and facts.experts:
+                reason = _problem(row, facts, accelerator, replace(worker, expert_parallel=True), engine)
             if reason:
                 name, gpu = row.get("model", ""), row.get("gpu", "")
                 yield Refusal(row.get("row", ""), name, gpu, worker, engine.name, reason)

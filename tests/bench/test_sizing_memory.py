@@ -25,8 +25,8 @@ GPUS = {
     "a form": ("NVIDIA H100 PCIe", None, "H100-PCIe-80GB", 79.1),
     "a size": ("A100 40GB", None, "A100-SXM-40GB", 39.5),
     "what the engine saw goes first": ("H100-80GB-SXM", 78.0, "H100-SXM-80GB", 78.0),
-    "no entry, and its memory stated": ("RTX3090-24GB", 23.58, "RTX3090-24GB", 23.58),
-    "no entry, and its memory in the name": ("L20-48GB", None, "L20-48GB", 47.04),
+    "no entry, and its memory stated": ("RTX4070-12GB", 11.6, "RTX4070-12GB", 11.6),
+    "no entry, and its memory in the name": ("RTX4070-12GB", None, "RTX4070-12GB", 11.76),
 }
 
 
@@ -76,8 +76,8 @@ WORKERS = {
         {"layout": "P6x(tp4pp1ep1)+D1x(tp48pp1ep48dpa)"},
         [Worker(4), Worker(48, attention_ranks=48, expert_parallel=True)],
     ),
-    "stages": ({"tp": "8", "pp": "2", "ep": ""}, [Worker(8, pipeline_parallel=2)]),
-    "GPUs alone": ({"gpus_per_replica": "4", "tp": "?"}, [Worker(4)]),
+    "stages": ({"tp": "8", "pp": "2", "ep": ""}, [Worker(8, pipeline_parallel=2, is_open=True)]),
+    "GPUs alone": ({"gpus_per_replica": "4", "tp": "?"}, [Worker(4, is_open=True)]),
     "nothing": ({"tp": "-1", "layout": "?"}, []),
 }
 
@@ -94,6 +94,14 @@ def test_a_recipe_without_room_is_refused_with_the_reason() -> None:
     assert [refusal.engine for refusal in found] == list(EngineName)
     assert str(found[0]).startswith("1: deepseek-ai/DeepSeek-R1 on 8 x h100 (vLLM): 0 KV tokens")
     assert recipes.judge(row | {"engine": "vllm", "tp": "16"}, NOWHERE) == []
+
+
+def test_experts_are_spread_where_a_recipe_does_not_say_how_they_are_cut() -> None:
+    row = {"model": "MiniMaxAI/MiniMax-M2", "precision": "fp8", "gpu": "h200", "tp": "8", "engine": "vllm"}
+    assert recipes.judge(row, NOWHERE) == []
+    cut = recipes.judge(row | {"ep": "1"}, NOWHERE)
+    assert not isinstance(cut, Skip)
+    assert "no multiple of the quantisation block" in cut[0].reason
 
 
 SETTINGS = {

@@ -155,7 +155,7 @@ def test_a_tower_for_pictures_widens_the_margin() -> None:
 
 
 def test_sparse_attention_widens_the_margin_with_the_step() -> None:
-    usual = request("MiniMaxAI/MiniMax-M3-MXFP8", "H200-SXM-141GB", tensor_parallel=8, max_sequences=16)
+    usual = request("MiniMaxAI/MiniMax-M3-MXFP8", tensor_parallel=8, max_sequences=16)
     short, long = (replace(usual, max_batched_tokens=tokens) for tokens in (4096, 8192))
     assert 5 * GIB < _margin(long) <= 7 * GIB
     assert _margin(long) > _margin(short)
@@ -209,9 +209,8 @@ def test_attention_ranks_copy_attention_and_keep_their_own_requests() -> None:
     attention_and_tables = spread.weights_bytes - plain.weights_bytes
     assert 10 * GIB < attention_and_tables < 20 * GIB
     assert spread.kv_bytes_per_token == plain.kv_bytes_per_token
-    assert spread.attention_ranks == 8
-    each = max(0, spread.kv_bytes) // (1000 * spread.kv_bytes_per_token)
-    assert sequences_that_fit(spread, tokens=1000) == 8 * each > 2 * sequences_that_fit(plain, tokens=1000)
+    of_all_ranks = 8 * sequences_that_fit(spread, tokens=1000)
+    assert of_all_ranks > 4 * sequences_that_fit(plain, tokens=1000)
 
 
 def test_attention_ranks_keep_the_heads_together() -> None:

@@ -36,8 +36,7 @@ class MemoryRequest:
     share for weights and cache. `kv_cache_dtype` is the engine's
     word: `auto`, or one that starts with `fp8`.
     `tensor_parallel` counts the GPUs of one pipeline stage; attention runs on `attention_ranks` of equal size among
-    them, each with its own requests, and `max_sequences` counts those of all ranks, `max_batched_tokens` the tokens of
-    one rank's step. `decode_context_parallel` GPUs share the cache of one sequence.
+    them, each with its own requests, which `max_sequences` and `max_batched_tokens` are for. `decode_context_parallel` GPUs share the cache of one sequence.
     """
 
     facts: ModelFacts
@@ -92,7 +91,6 @@ def plan_memory(request: MemoryRequest) -> MemoryPlan:
         kv_tokens=max(0, kv_bytes - per_sequence) // max(1, per_token),
         utilization_percent=request.utilization_percent,
         sequence_bytes=per_sequence,
-        attention_ranks=request.attention_ranks,
     )
 
 
@@ -106,9 +104,8 @@ def unmargined_kv_bytes(request: MemoryRequest) -> int:
 
 
 def sequences_that_fit(plan: MemoryPlan, *, tokens: int) -> int:
-    """How many sequences of `tokens` tokens (prompt and output) the caches of a replica hold at once."""
-    each = max(0, plan.kv_bytes) // max(1, plan.sequence_bytes + tokens * plan.kv_bytes_per_token)
-    return each * plan.attention_ranks
+    """How many sequences of `tokens` tokens (prompt and output) the cache of `plan` holds at once, on each rank."""
+    return max(0, plan.kv_bytes) // max(1, plan.sequence_bytes + tokens * plan.kv_bytes_per_token)
 
 
 def default_utilization(engine: EngineName, version: str) -> int:
@@ -177,8 +174,7 @@ def _weights(request: MemoryRequest) -> int:
 def _activation_bytes(request: MemoryRequest) -> int:
     """The greater of the sampler's logits (whole on each rank) and one forward pass, and the experts' buffers."""
     facts = request.facts
-    sequences = -(-request.max_sequences // request.attention_ranks)
-    sampler = request.behaviour.sampler_bytes_per_logit * sequences * facts.vocabulary
+    sampler = request.behaviour.sampler_bytes_per_logit * request.max_sequences * facts.vocabulary
     width = 6 * facts.hidden + 3 * facts.intermediate // request.attention_size
     forward = request.max_batched_tokens * width * 2
     return max(sampler, forward) + _expert_bytes(request)

@@ -79,7 +79,7 @@ class MemoryPlan:
     `kv_bytes` is what is left for the KV cache after the planning margin, `kv_tokens` is for the
     whole replica when one long sequence runs. `utilization_percent` is the share of the GPU that the
     engine may take. `sequence_bytes` is what each sequence costs besides its tokens (recurrent state,
-    attention windows). Each of `attention_ranks` has such a cache for requests of its own.
+    attention windows).
     """
 
     gpu_bytes: int
@@ -91,7 +91,6 @@ class MemoryPlan:
     kv_tokens: int
     utilization_percent: int
     sequence_bytes: int = 0
-    attention_ranks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
