@@ -170,7 +170,7 @@ def _room(observation: Observation) -> Room | None:
     return Room(
         row=row.get("n", ""),
         model=row.get("model", ""),
-        engine=f"{request.engine} {'.'.join(request.engine_version.split('.')[:2])}",
+        engine=f"{request.engine} {'.'.join(request.engine_version.split('.')[:2]) or 'of no stated version'}",
         kind=row.get("use", ""),
         predicted_gib=unmargined_kv_bytes(request) / GIB,
         measured_gib=measured,

@@ -103,8 +103,8 @@ def workers_of(row: Mapping[str, str]) -> list[Worker]:
     size = _whole(row.get("tp"))
     if size:
         is_parallel = row.get("dp_attention", "").lower() == "true"
-        found = _worker(size, _whole(row.get("pp")) or 1, _whole(row.get("ep")) or 1, is_parallel=is_parallel)
-        return [replace(found, is_open=not _whole(row.get("ep")))]
+        worker = _worker(size, _whole(row.get("pp")) or 1, _whole(row.get("ep")) or 1, is_parallel=is_parallel)
+        return [replace(worker, is_open=not _whole(row.get("ep")))]
     parts = _LAYOUT.findall(row.get("layout", ""))
     if parts:
         found = [

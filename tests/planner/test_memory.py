@@ -324,3 +324,21 @@ def test_more_sequences_never_leave_more_room(name: str, sequences: int, more: i
     fewer = plan_memory(request(name, max_sequences=sequences))
     greater = plan_memory(request(name, max_sequences=sequences + more))
     assert greater.kv_bytes <= fewer.kv_bytes
+
+
+@given(
+    name=st.sampled_from(built_in_names()),
+    size=st.sampled_from([1, 2, 4, 8, 16]),
+    stages=st.sampled_from([1, 2, 4]),
+    ranks=st.sampled_from([1, 2, 4]),
+    spread=st.booleans(),
+)
+def test_the_gpus_of_a_layout_hold_the_whole_model(
+    *, name: str, size: int, stages: int, ranks: int, spread: bool
+) -> None:
+    """Nothing is lost however it is cut; copies only add, and a larger group never loads more on a GPU."""
+    facts, ranks = model(name), min(ranks, size)
+    layout = {"pipeline_parallel": stages, "attention_ranks": ranks, "expert_parallel": spread}
+    each = weights_bytes_per_gpu(facts, tensor_parallel=size, **layout)
+    assert each * size * stages >= 0.999 * (facts.loaded_bytes or facts.weights_bytes)
+    assert weights_bytes_per_gpu(facts, tensor_parallel=2 * size, **layout) <= each

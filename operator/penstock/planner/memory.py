@@ -33,10 +33,10 @@ class MemoryRequest:
 
     `utilization_percent` is the share of the GPU's memory that the engine may take in all, for SGLang
     too (`sglang_static_fraction` turns it into SGLang's own setting), unless `budget` says that it is SGLang's own
-    share for weights and cache. `kv_cache_dtype` is the engine's
-    word: `auto`, or one that starts with `fp8`.
+    share for weights and cache. `kv_cache_dtype` is the engine's word: `auto`, or one that starts with `fp8`.
     `tensor_parallel` counts the GPUs of one pipeline stage; attention runs on `attention_ranks` of equal size among
-    them, each with its own requests, which `max_sequences` and `max_batched_tokens` are for. `decode_context_parallel` GPUs share the cache of one sequence.
+    them, each with its own requests, which `max_sequences` and `max_batched_tokens` are for. The cache of one sequence
+    is spread over `decode_context_parallel` GPUs.
     """
 
     facts: ModelFacts
