@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
+from bench.sizing.cells import GIB
 from bench.sizing.models import Skip
 
 from penstock.api.formats import EngineName
@@ -11,7 +12,6 @@ from penstock.catalogue.hardware import KnownAccelerator, known_accelerators
 
 __all__ = ["RunningEngine", "accelerators_of", "engines_of", "resolve_accelerator"]
 
-GIB = 2**30
 _GIB_OF_GB = 0.98
 _MEMORY = re.compile(r"(\d{2,3})\s*-?\s*GI?B?\b", re.IGNORECASE)
 _MONTH = re.compile(r"20(\d\d)-(\d\d)")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.figures import figure
-from bench.sizing.counting import RowCount, number
+from bench.sizing.cells import read_rows, whole
+from bench.sizing.counting import RowCount
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
-from bench.sizing.models import Skip, read_rows, resolve
+from bench.sizing.models import Skip, resolve
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
@@ -100,18 +101,18 @@ def judge(row: Mapping[str, str], data: Path) -> list[Refusal] | Skip:
 
 def workers_of(row: Mapping[str, str]) -> list[Worker]:
     """The row's own worker, else those of its prefill and decode layout, else one over all its GPUs."""
-    size = _whole(row.get("tp"))
+    size = whole(row.get("tp", ""))
     if size:
         is_parallel = row.get("dp_attention", "").lower() == "true"
-        worker = _worker(size, _whole(row.get("pp")) or 1, _whole(row.get("ep")) or 1, is_parallel=is_parallel)
-        return [replace(worker, is_open=not _whole(row.get("ep")))]
+        worker = _worker(size, whole(row.get("pp", "")) or 1, whole(row.get("ep", "")) or 1, is_parallel=is_parallel)
+        return [replace(worker, is_open=not whole(row.get("ep", "")))]
     parts = _LAYOUT.findall(row.get("layout", ""))
     if parts:
         found = [
             _worker(int(tp), int(pp or 1), int(ep or 1), is_parallel=bool(parallel)) for tp, pp, ep, parallel in parts
         ]
         return list(dict.fromkeys(found))
-    gpus = _whole(row.get("gpus_per_replica"))
+    gpus = whole(row.get("gpus_per_replica", ""))
     return [Worker(gpus, is_open=True)] if gpus else []
 
 
@@ -187,8 +188,3 @@ def _context(row: Mapping[str, str], facts: ModelFacts) -> int:
     if "agentic" in row.get("seq_lens", ""):
         lengths.append(_LONG_CONTEXT)
     return min(facts.max_context_tokens, max(lengths, default=_SHORT_CONTEXT))
-
-
-def _whole(cell: str | None) -> int:
-    value = number(cell)
-    return int(value) if value and value >= 1 else 0

@@ -338,7 +338,11 @@ def test_the_gpus_of_a_layout_hold_the_whole_model(
 ) -> None:
     """Nothing is lost however it is cut; copies only add, and a larger group never loads more on a GPU."""
     facts, ranks = model(name), min(ranks, size)
-    layout = {"pipeline_parallel": stages, "attention_ranks": ranks, "expert_parallel": spread}
-    each = weights_bytes_per_gpu(facts, tensor_parallel=size, **layout)
-    assert each * size * stages >= 0.999 * (facts.loaded_bytes or facts.weights_bytes)
-    assert weights_bytes_per_gpu(facts, tensor_parallel=2 * size, **layout) <= each
+
+    def each(count: int) -> int:
+        return weights_bytes_per_gpu(
+            facts, tensor_parallel=count, pipeline_parallel=stages, attention_ranks=ranks, expert_parallel=spread
+        )
+
+    assert each(size) * size * stages >= 0.999 * (facts.loaded_bytes or facts.weights_bytes)
+    assert each(2 * size) <= each(size)

@@ -19,11 +19,17 @@ _UNQUANTISED = frozenset({Precision.BF16, Precision.FP16})
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An entry of the catalogue with its name in parts."""
+    """An entry of the catalogue with its name in parts; its facts are read when they are asked for."""
 
     model: str
     name: ModelName
-    facts: ModelFacts
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of it."""
+        facts = _exact(self.model)
+        assert facts is not None  # noqa: S101 - names come from the table itself
+        return facts
 
 
 def find(name: str) -> ModelFacts | None:
@@ -117,7 +123,7 @@ def _families() -> Mapping[tuple[str, ...], tuple[_Known, ...]]:
 def _all() -> tuple[_Known, ...]:
     """Every entry; those with an architecture come first, so that they win."""
     names = (*built_in_names(), *(entry.model for entry in model_table().totals.values()))
-    return tuple(_Known(model, parse_name(model), facts) for model in names if (facts := _exact(model)) is not None)
+    return tuple(_Known(model, parse_name(model)) for model in names)
 
 
 def _exact(model: str) -> ModelFacts | None:
