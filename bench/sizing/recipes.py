@@ -28,7 +28,7 @@ _RECENT = {EngineName.VLLM: "0.25.0", EngineName.SGLANG: "0.5.14"}
 """For rows without a version: the releases that the published recipes of 2026 ran."""
 
 _LEAN_SEQUENCES, _LEAN_BATCHED_TOKENS = 16, 2048
-_SHORT_CONTEXT, _LONG_CONTEXT = 2048, 32_768
+_SHORT_CONTEXT, _LONG_CONTEXT = 2048, 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _shortage(
 
 
 def _context(row: Mapping[str, str], facts: ModelFacts) -> int:
-    """The longest request of the row's traffic; agents keep long conversations."""
+    """The longest request of the row's traffic; agents fill contexts of 128k tokens."""
     lengths = [int(prompt) + int(output) for prompt, output in _SHAPE.findall(row.get("seq_lens", ""))]
     if "agentic" in row.get("seq_lens", ""):
         lengths.append(_LONG_CONTEXT)
