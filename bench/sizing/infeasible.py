@@ -211,10 +211,10 @@ def _not_preferred(row: Mapping[str, str], setting: Setting, facts: ModelFacts, 
 def _planned(facts: ModelFacts, accelerator: Accelerator) -> Plan | None:
     """The plan of the whole planner for this model in both formats on nodes of this GPU."""
     unquantised = resolve(facts.model, "bf16")
-    own = facts if isinstance(unquantised, Skip) else replace(unquantised, model=f"{facts.model}-16-bit")
+    own = facts if isinstance(unquantised, Skip) else unquantised
     document = {
-        "model": own.model,
-        "variants": [{"precision": facts.precision, "model": facts.model}] if own is not facts else [],
+        "model": "own",
+        "variants": [{"precision": facts.precision, "model": "row"}] if own is not facts else [],
         "workload": {"promptTokens": 1024, "outputTokens": 512, "concurrency": 8},
     }
     pool = {"nodeSelector": {"gpu": "one-kind"}, "price": {"perGPUHour": "1.00"}}
@@ -228,7 +228,7 @@ def _planned(facts: ModelFacts, accelerator: Accelerator) -> Plan | None:
                 spec=ModelDeploymentSpec.model_validate(document),
                 replicas=1,
                 namespace_labels={},
-                facts={own.model: own, facts.model: facts},
+                facts={"own": replace(own, model="own"), "row": replace(facts, model="row")},
             ),
         ),
     )
