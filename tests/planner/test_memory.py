@@ -235,6 +235,23 @@ def test_sparse_latent_attention_in_fp8_keeps_scales_and_positions() -> None:
     assert plan_memory(dense).kv_bytes_per_token == 61 * 576
 
 
+def test_layers_that_see_everything_may_have_heads_of_their_own() -> None:
+    """gemma-4-31B: 10 layers with 4 wide heads, 50 with 16 narrow ones; before 0.21 all pages were as long."""
+    facts = model("google/gemma-4-31B-it")
+    old, new = (
+        kv_bytes_per_token(facts, tensor_parallel=1, element_bytes=2, engine_version=version)
+        for version in ("0.20.0", "0.21.0")
+    )
+    assert (old, new) == (60 * 2 * 16 * 256 * 2, 10 * 2 * 4 * 512 * 2)
+
+
+def test_a_step_of_prefill_holds_its_windows() -> None:
+    usual = request("google/gemma-4-31B-it", "H200-SXM-141GB", engine_version="0.21.0", max_batched_tokens=8192)
+    old = replace(usual, engine_version="0.20.0")
+    step = 50 * 8192 * 2 * 16 * 256 * 2
+    assert _margin(usual) - _margin(old) == pytest.approx(step, rel=0.01)
+
+
 COMPRESSED = {
     "vLLM 0.22": (EngineName.VLLM, "0.22.0", 43 * 1850, 43 * 103 * MIB),
     "vLLM 0.25": (EngineName.VLLM, "0.25.0", 43 * 170, 0),

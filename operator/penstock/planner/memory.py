@@ -10,7 +10,13 @@ from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator, Vendor
 from penstock.catalogue.behaviour import BudgetScope, EngineBehaviour, behaviour_of
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.cache import cache_bytes_per_token, kv_bytes_per_token, sequence_bytes, state_bytes
+from penstock.planner.cache import (
+    cache_bytes_per_token,
+    kv_bytes_per_token,
+    sequence_bytes,
+    state_bytes,
+    window_step_bytes,
+)
 from penstock.planner.plan import MemoryPlan
 from penstock.planner.weights import weights_bytes_per_gpu
 
@@ -80,7 +86,7 @@ def plan_memory(request: MemoryRequest) -> MemoryPlan:
     """Divide one GPU's memory; never raises, `kv_bytes` of zero or less says that there is no room."""
     per_token, per_sequence = _cache_bytes_per_token(request), _sequence_bytes(request)
     room = unmargined_kv_bytes(request)
-    kv_bytes = room - _margin_bytes(request, room)
+    kv_bytes = room - _margin_bytes(request, room) - _window_step_bytes(request)
     return MemoryPlan(
         gpu_bytes=request.accelerator.memory_bytes,
         weights_bytes=_weights(request),
@@ -154,6 +160,17 @@ def _sequence_bytes(request: MemoryRequest) -> int:
         request.behaviour,
         tensor_parallel=request.attention_size,
         kv_cache_dtype=request.kv_cache_dtype,
+        pipeline_parallel=request.pipeline_parallel,
+    )
+
+
+def _window_step_bytes(request: MemoryRequest) -> int:
+    return window_step_bytes(
+        request.facts,
+        request.behaviour,
+        tensor_parallel=request.attention_size,
+        kv_cache_dtype=request.kv_cache_dtype,
+        step_tokens=request.max_batched_tokens,
         pipeline_parallel=request.pipeline_parallel,
     )
 
