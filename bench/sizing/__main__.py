@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.figures import progress
-from bench.sizing import cache, vram, weights
+from bench.sizing import cache, infeasible, observations, recipes, vram, weights
 
 __all__ = ["PARTS", "main"]
 
@@ -16,6 +16,9 @@ PARTS: Mapping[str, Callable[[Path], None]] = {
     "weights": weights.run,
     "cache": cache.run,
     "vram": vram.run,
+    "observations": observations.run,
+    "recipes": recipes.run,
+    "infeasible": infeasible.run,
 }
 
 
