@@ -6,7 +6,7 @@ Built from rows, so that it reads a fresh decision and one that a status reports
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from penstock.planner.explain import Row, by_nearness, nearest_misses
+from penstock.planner.explain import Row, nearest_misses
 from penstock.planner.plan import Rejection, RejectionReason
 
 __all__ = ["Branch", "Miss", "compressed", "decision_tree", "nearest", "runner_up"]
@@ -75,18 +75,22 @@ def compressed(branch: Branch) -> Branch:
 
 
 def nearest(rows: Iterable[Row]) -> tuple[Miss, ...]:
-    """What came furthest in each pool that was not taken, the nearest to working first."""
+    """What came furthest in each pool where nothing fits, the nearest to working first."""
     rows = tuple(rows)
-    taken = {row.pool for row in rows if row.chosen}
-    lost = tuple(_rejection(row) for row in rows if not row.chosen and row.pool not in taken)
-    misses = nearest_misses(by_nearness(lost))
-    return tuple(Miss(each.pool, _label(each), each.reason, each.message) for each in misses)
+    fitting = {row.pool for row in rows if row.chosen or _fits(row)}
+    lost = (_rejection(row) for row in rows if row.pool not in fitting)
+    return tuple(Miss(each.pool, _label(each), each.reason, each.message) for each in nearest_misses(lost))
+
+
+def _fits(row: Row) -> bool:
+    """Not taken, though it would run."""
+    return row.tensor_parallel > 0 and row.reason in _FITS
 
 
 def runner_up(rows: Iterable[Row]) -> Miss | None:
     """The best of those that fit and were not taken, in the planner's order."""
     for row in rows:
-        if not row.chosen and row.tensor_parallel and row.reason in _FITS:
+        if not row.chosen and _fits(row):
             return Miss(row.pool, _label(_rejection(row)), row.reason, row.message)
     return None
 

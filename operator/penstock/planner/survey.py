@@ -1,4 +1,4 @@
-"""One checkpoint over many GPU types and tensor-parallel sizes: what fits, how fast it is, and what it costs.
+"""Checkpoints over GPU types and tensor-parallel sizes: what fits, how fast it is, and what it costs.
 
 No pools, nodes or other deployments: a price per GPU-hour and a load are all that is known besides the model.
 """
@@ -35,7 +35,7 @@ class SurveyQuestion:
     `engine_versions` are those that are planned with; an engine that is left out has its default one.
     """
 
-    facts: ModelFacts
+    checkpoints: tuple[ModelFacts, ...]
     accelerators: tuple[Accelerator, ...]
     load: Load
     promise: Promise
@@ -48,12 +48,14 @@ class SurveyQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SurveyRow:
-    """One GPU type and size. Where `reason` is empty it fits, and the figures are there.
+    """One checkpoint on one GPU type and size. Where `reason` is empty it fits, and the figures are there.
 
     `most_concurrent` counts requests of mean length that the KV cache holds, `replicas` what the request rate needs,
     `price_per_hour` is that of all of them. `unvalidated` says why the figures of speed were not checked here.
     """
 
+    model: str
+    precision: str
     accelerator: str
     tensor_parallel: int
     engine: str = ""
@@ -80,23 +82,28 @@ class SurveyRow:
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """One GPU type and size, and the engine that would run there."""
+    """One checkpoint on one GPU type and size, and the engine that would run it there."""
 
     question: SurveyQuestion
+    facts: ModelFacts
     accelerator: Accelerator
     size: int
     engine: EngineName
     version: str
 
-    def row(self) -> SurveyRow:
+    def row(self, reason: str = "", message: str = "") -> SurveyRow:
         """What every answer says of it."""
-        name = self.accelerator.name
-        return SurveyRow(name, self.size, self.engine, self.version, unvalidated=_unvalidated(self.accelerator))
+        return SurveyRow(
+            *(self.facts.model, self.facts.precision, self.accelerator.name, self.size, self.engine, self.version),
+            reason=reason,
+            message=message,
+            unvalidated=_unvalidated(self.accelerator),
+        )
 
     def replica(self, found: Fit) -> Replica:
         """As the model of speed reads it."""
         return Replica(
-            facts=self.question.facts,
+            facts=self.facts,
             accelerator=self.accelerator,
             engine=self.engine,
             engine_version=self.version,
@@ -107,73 +114,67 @@ class _Site:
 
 
 def survey(question: SurveyQuestion) -> tuple[SurveyRow, ...]:
-    """A row per accelerator and size, in the order asked; the best is marked.
+    """A row per accelerator, checkpoint and size, in the order asked; the best is marked.
 
-    Best is the cheapest per token, and where a price is missing the most tokens per GPU.
+    Best is the cheapest per token of those with a price; where there are no prices, the most tokens per GPU.
     """
-    rows = [row for accelerator in question.accelerators for row in _rows(question, accelerator)]
-    best = min((row for row in rows if row.fits), key=_rank(question), default=None)
+    rows = [
+        row
+        for accelerator in question.accelerators
+        for facts in question.checkpoints
+        for row in _rows(question, facts, accelerator)
+    ]
+    best = min((row for row in rows if row.fits), key=lambda row: _rank(question, row), default=None)
     return tuple(replace(row, best=True) if row is best else row for row in rows)
 
 
-def _rank(question: SurveyQuestion) -> "_Rank":
-    priced = all(accelerator.name in question.prices for accelerator in question.accelerators)
-    return _Rank(priced, question.load)
+def _rank(question: SurveyQuestion, row: SurveyRow) -> tuple[float, float, int]:
+    """The least is the best; of equals, the fewest GPUs, then the first."""
+    cost = 0.0
+    if question.prices:
+        cost = row.token_price.all_tokens.micro if row.token_price else math.inf
+    tokens = row.expected.output_tokens_per_second / row.tensor_parallel if row.expected else 0.0
+    return cost, -tokens, row.tensor_parallel * row.replicas
 
 
-@dataclass(frozen=True, slots=True)
-class _Rank:
-    """How good a row is; the least is the best."""
-
-    priced: bool
-    load: Load
-
-    def __call__(self, row: SurveyRow) -> tuple[float, float, int, str]:
-        gpus = row.tensor_parallel * row.replicas
-        tokens = row.expected.output_tokens_per_second / row.tensor_parallel if row.expected else 0.0
-        cost = row.token_price.all_tokens.micro if self.priced and row.token_price else 0
-        return cost, -tokens, gpus, row.accelerator
-
-
-def _rows(question: SurveyQuestion, accelerator: Accelerator) -> Iterator[SurveyRow]:
-    precision = question.facts.precision
-    if precision not in accelerator.formats:
-        message = f"{accelerator.name} cannot run {precision}; would work: {', '.join(accelerator.formats)}"
-        yield from _refused(question, accelerator, RejectionReason.PRECISION_UNSUPPORTED, message)
-        return
-    engine = next((each for each in question.engines if engine_supports(each, accelerator, precision)), None)
+def _rows(question: SurveyQuestion, facts: ModelFacts, accelerator: Accelerator) -> Iterator[SurveyRow]:
+    engine = next((each for each in question.engines if engine_supports(each, accelerator, facts.precision)), None)
     if engine is None:
-        who = " nor ".join(question.engines)
-        message = f"{'neither ' if len(question.engines) > 1 else ''}{who} runs {precision} on {accelerator.name}"
-        yield from _refused(question, accelerator, RejectionReason.ENGINE_UNSUPPORTED, message)
+        reason, message = _unsupported(question, facts, accelerator)
+        for size in question.sizes:
+            yield SurveyRow(facts.model, facts.precision, accelerator.name, size, reason=reason, message=message)
         return
     version = question.engine_versions.get(engine, DEFAULT_VERSIONS[engine])
     for size in question.sizes:
-        yield _row(_Site(question, accelerator, size, engine, version))
+        yield _row(_Site(question, facts, accelerator, size, engine, version))
 
 
-def _refused(
-    question: SurveyQuestion, accelerator: Accelerator, reason: RejectionReason, message: str
-) -> Iterator[SurveyRow]:
-    for size in question.sizes:
-        yield SurveyRow(accelerator.name, size, reason=reason, message=message)
+def _unsupported(question: SurveyQuestion, facts: ModelFacts, accelerator: Accelerator) -> tuple[RejectionReason, str]:
+    precision = facts.precision
+    if precision not in accelerator.formats:
+        message = f"it cannot run {precision}; would work: a checkpoint in {', '.join(accelerator.formats)}"
+        return RejectionReason.PRECISION_UNSUPPORTED, message
+    who = " and ".join(question.engines)
+    message = f"{who} {'does' if len(question.engines) == 1 else 'do'} not run {precision} on it"
+    return (
+        RejectionReason.ENGINE_UNSUPPORTED,
+        f"{message}; would work: another engine, or a checkpoint in another format",
+    )
 
 
 def _row(site: _Site) -> SurveyRow:
-    facts, accelerator = site.question.facts, site.accelerator
+    facts, accelerator = site.facts, site.accelerator
     problem = shard_problem(facts, accelerator, site.size, expert_parallel=False)
     if problem and not expert_parallel_needed(facts, accelerator, site.size):
-        return replace(site.row(), reason=RejectionReason.SHARDING, message=problem)
+        return site.row(RejectionReason.SHARDING, problem)
     found = fit(_fit_question(site))
-    if isinstance(found, Misfit):
-        return replace(site.row(), reason=found.reason, message=found.message)
-    return _timed(site, found)
+    return site.row(found.reason, found.message) if isinstance(found, Misfit) else _timed(site, found)
 
 
 def _fit_question(site: _Site) -> FitQuestion:
     promise = site.question.promise
     return FitQuestion(
-        facts=site.question.facts,
+        facts=site.facts,
         accelerator=site.accelerator,
         engine=site.engine,
         engine_version=site.version,
@@ -195,12 +196,12 @@ def _timed(site: _Site, found: Fit) -> SurveyRow:
         replica, traffic, question.promise, most_concurrent=max(least, min(most, found.settings.max_sequences))
     )
     if carried is None or carried.speed.concurrency < least:
-        return replace(site.row(), reason=RejectionReason.SERVICE_LEVEL, message=_late(site, replica, carried))
+        return site.row(RejectionReason.SERVICE_LEVEL, _late(site, replica, carried))
     row = replace(
         site.row(),
         expert_parallel=found.expert_parallel,
         memory=found.memory,
-        longest_context_tokens=min(question.facts.max_context_tokens, found.memory.kv_tokens),
+        longest_context_tokens=min(site.facts.max_context_tokens, found.memory.kv_tokens),
         most_concurrent=most,
         bound=carried.bound,
     )
