@@ -137,8 +137,9 @@ def _lost(rejections: Sequence[Rejection], pool: str) -> str:
     lost = next(iter(_told(rejections, pool)), None)
     if lost is None:
         return f"pool {pool} is no candidate any more"
-    size = f" TP{lost.tensor_parallel}" if lost.tensor_parallel else ""
-    return f"{pool} {lost.precision}{size}: {lost.reason}: {lost.message}".replace("  ", " ")
+    size = f"TP{lost.tensor_parallel}" if lost.tensor_parallel else ""
+    which = " ".join(part for part in (pool, lost.precision, size) if part)
+    return f"{which}: {lost.reason}: {lost.message}"
 
 
 def _told(rejections: Iterable[Rejection], pool: str) -> tuple[Rejection, ...]:
