@@ -64,9 +64,10 @@ def _only_one_called(model: str) -> ModelFacts | None:
 
 
 def _cure(model: str) -> str:
-    near = difflib.get_close_matches(model.lower(), [name.lower() for name in built_in_names()], _MOST_NEAR, _NEAR)
-    spelt = [name for name in built_in_names() if name.lower() in near]
-    others = f"Perhaps {', '.join(spelt)}; else give" if spelt else "Give"
+    """The nearest names first."""
+    known = {name.lower(): name for name in built_in_names()}
+    near = difflib.get_close_matches(model.lower(), known, _MOST_NEAR, _NEAR)
+    others = f"Perhaps {', '.join(known[each] for each in near)}; else give" if near else "Give"
     return f"{others} its config.json by --config, or ask the hub by --hub"
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 from penstock.api.formats import EngineName, Precision
 from penstock.catalogue.models import ModelFacts
 from penstock.cli.checkpoints import Lookup, checkpoints_named, model_facts
+from penstock.cli.fit_data import data_of
 from penstock.cli.fit_options import accelerators_named, limited_rate, option_refused, prices_named
 from penstock.cli.fit_tables import write_markdown, write_rows
 from penstock.cli.output import markdown_output_option, write_data
@@ -108,7 +108,7 @@ def fit(**options: Any) -> None:
         case "markdown":
             write_markdown(question, rows, sys.stdout)
         case form:
-            write_data({"format": 1, **_data(question), "rows": rows}, form, sys.stdout)
+            write_data(data_of(question, rows), form, sys.stdout)
     sys.exit(0 if any(row.fits for row in rows) else EXIT_REFUSED)
 
 
@@ -190,28 +190,3 @@ def _checkpoints(options: dict[str, Any], load: Load) -> tuple[ModelFacts, ...]:
 
 def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
-
-
-def _data(question: SurveyQuestion) -> dict[str, Any]:
-    load, rate = question.load, question.requests_per_second
-    return {
-        "checkpoints": [
-            {
-                "model": facts.model,
-                "precision": str(facts.precision),
-                "weightsBytes": facts.weights_bytes,
-                "parameters": facts.parameters,
-                "activeParameters": facts.active_parameters,
-                "maxContextTokens": facts.max_context_tokens,
-                "source": facts.source,
-            }
-            for facts in question.checkpoints
-        ],
-        "load": {
-            "promptTokens": load.prompt_tokens,
-            "outputTokens": load.output_tokens,
-            "maxContextTokens": load.max_context_tokens,
-            "concurrency": load.concurrency,
-            "requestsPerSecond": str(rate) if isinstance(rate, Decimal) else None,
-        },
-    }

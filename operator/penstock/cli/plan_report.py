@@ -10,10 +10,10 @@ from penstock.cli.planning import Planned
 from penstock.planner.changes import Change, ChangeKind, Footprint, compare, footprint_of
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.outlook import Outlook, outlook
-from penstock.planner.plan import Decision, Expectation, Plan, Rejection
+from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
 from penstock.planner.totals import PoolTotal, by_currency, differences, money_in_words, pool_totals
 
-__all__ = ["Placement", "PlanReport", "report"]
+__all__ = ["Placement", "PlanReport", "expected_data", "memory_data", "report"]
 
 _FORMAT = 1
 _DIGITS = 3
@@ -150,7 +150,7 @@ def _deployment(each: Placement) -> dict[str, Any]:
         "reason": str(each.decision.reason),
         "message": each.decision.message,
         "plan": _plan(assignment.plan, each.tenant.replicas) if assignment else None,
-        "expected": _expected(each.outlook.expected),
+        "expected": expected_data(each.outlook.expected),
         **_token_prices(each.outlook),
         "nodes": list(assignment.nodes) if assignment else [],
         "rejected": [_rejection(rejection) for rejection in each.decision.rejections],
@@ -176,22 +176,27 @@ def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
         "maxContextTokens": plan.max_context_tokens,
         "maxSequences": plan.max_sequences,
         "maxBatchedTokens": plan.max_batched_tokens,
-        "memoryPerGPU": {
-            "total": memory.gpu_bytes,
-            "utilizationPercent": memory.utilization_percent,
-            "weights": memory.weights_bytes,
-            "activations": memory.activation_bytes,
-            "overhead": memory.overhead_bytes,
-            "kvCache": memory.kv_bytes,
-        },
+        "memoryPerGPU": memory_data(memory),
         "kvTokens": memory.kv_tokens,
         "pricePerReplicaHour": str(price) if price else None,
         "pricePerHour": str(price * replicas) if price else None,
     }
 
 
-def _expected(expected: Expectation | None) -> dict[str, Any] | None:
-    """Of one replica."""
+def memory_data(memory: MemoryPlan) -> dict[str, int]:
+    """Bytes of one GPU."""
+    return {
+        "total": memory.gpu_bytes,
+        "utilizationPercent": memory.utilization_percent,
+        "weights": memory.weights_bytes,
+        "activations": memory.activation_bytes,
+        "overhead": memory.overhead_bytes,
+        "kvCache": memory.kv_bytes,
+    }
+
+
+def expected_data(expected: Expectation | None) -> dict[str, Any] | None:
+    """What one replica does; None where nobody knows."""
     if expected is None:
         return None
     return {
