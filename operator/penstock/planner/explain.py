@@ -38,7 +38,13 @@ _STAGES = {
             (RejectionReason.CONTEXT_TOO_LARGE,),
             (RejectionReason.NO_ROOM_FOR_LOAD, RejectionReason.SERVICE_LEVEL),
             (RejectionReason.PRICE_CEILING,),
-            (RejectionReason.WAITED_IN_VAIN, RejectionReason.NO_FREE_GPUS, RejectionReason.QUOTA),
+            (
+                RejectionReason.WAITED_IN_VAIN,
+                RejectionReason.YIELDED,
+                RejectionReason.NO_FREE_GPUS,
+                RejectionReason.QUOTA,
+                RejectionReason.BUDGET,
+            ),
         )
     )
     for reason in reasons
@@ -52,6 +58,7 @@ _ANSWERS = frozenset(
         DecisionReason.WAITING_FOR_GROWTH,
         DecisionReason.WAITING_FOR_NODE,
         RejectionReason.QUOTA,
+        RejectionReason.BUDGET,
     }
 )
 

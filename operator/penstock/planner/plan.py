@@ -43,6 +43,8 @@ class RejectionReason(StrEnum):
     NO_WHOLE_NODE = "NoNodeLargeEnough"
     NO_FREE_GPUS = "NoFreeGPUs"
     QUOTA = "QuotaExceeded"
+    BUDGET = "BudgetExceeded"
+    YIELDED = "GivenToAnother"
     NODE_CACHE = "NoNodeCache"
     WAITED_IN_VAIN = "WaitedInVain"
     MODEL_UNKNOWN = "ModelUnknown"

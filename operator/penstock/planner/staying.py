@@ -82,12 +82,13 @@ def _short(
 ) -> Decision:
     """Some replicas have no place in the pool; how long it waits for one before it falls back."""
     plan = assignment.plan
-    why = no_room(desk, tenant, plan).message
-    message = (
-        f"{footing.missing} of {tenant.replicas} replicas have no place in pool {plan.pool}{_after(footing)}: {why}"
-    )
+    why = no_room(desk, tenant, plan)
+    missing = f"{footing.missing} of {tenant.replicas} replicas have no place in pool {plan.pool}{_after(footing)}"
+    message = f"{missing}: {why.message}"
     if footing.short_of_quota >= footing.missing:
-        return Decision(assignment, rejections, RejectionReason.QUOTA, message)
+        of_money = why.reason is RejectionReason.BUDGET
+        reason = RejectionReason.BUDGET if of_money else RejectionReason.QUOTA
+        return Decision(assignment, rejections, reason, message)
     patience = desk.patience_left(tenant)
     return Decision(
         assignment,
