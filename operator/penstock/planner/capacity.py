@@ -67,9 +67,7 @@ class Ledger:
     def copy(self) -> "Ledger":
         """One to try something on: what it promises, this one does not."""
         promised = {node: Counter(by_key) for node, by_key in self.promised.items()}
-        return replace(
-            self, free=dict(self.free), quota=dict(self.quota), promised=promised, purse=self.purse.copy()
-        )
+        return replace(self, free=dict(self.free), quota=dict(self.quota), promised=promised, purse=self.purse.copy())
 
     def read_quota(self, tenant: Tenant) -> None:
         """Deployments of one namespace share what its quota leaves; the strictest reading counts."""

@@ -136,9 +136,7 @@ class _Search:
         return self.desk.ledger.pack(plan, wanted, extra)
 
 
-def choose(
-    desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: Target | None = None
-) -> Decision | None:
+def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: Target | None = None) -> Decision | None:
     """Where the deployment goes, its GPUs held; None where it leaves a place and there is no better one."""
     wants = requirements_of(tenant)
     search = _Search(desk, tenant, wants, enumerate_candidates(wants, desk.market), leaving, target)

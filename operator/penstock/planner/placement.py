@@ -80,9 +80,7 @@ def _stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> 
     return decision, None
 
 
-def _choose_all(
-    desk: Desk, fleet: FleetSnapshot, unsettled: Sequence[_Unsettled]
-) -> dict[DeploymentKey, Decision]:
+def _choose_all(desk: Desk, fleet: FleetSnapshot, unsettled: Sequence[_Unsettled]) -> dict[DeploymentKey, Decision]:
     """One after the other; together where that leaves somebody without what it likes best."""
     if len(unsettled) == 1:
         return _in_turn(desk, unsettled)
@@ -151,7 +149,9 @@ def _merit(
 ) -> tuple[tuple[int, ...], int, int]:
     """Less is better: what is missing, of whom goes first before all; then preferences; then money with penalties."""
     assigned = {key: each.assignment for key, each in decisions.items() if each.assignment is not None}
-    missing = tuple(ask.replicas - len(assigned[ask.key].nodes) if ask.key in assigned else ask.replicas for ask in order)
+    missing = tuple(
+        ask.replicas - len(assigned[ask.key].nodes) if ask.key in assigned else ask.replicas for ask in order
+    )
     return missing, *joint.value(assigned)
 
 

@@ -55,6 +55,10 @@ class Purse:
             if price is not None and limit.covers(namespace):
                 self.left[limit.name] -= price * replicas
 
+    def forgive(self) -> None:
+        """Count what is spent already as allowed."""
+        self.left = {name: max(0, left) for name, left in self.left.items()}
+
     def binding(self, namespace: str, plan: Plan) -> SpendingLimit | None:
         """The limit that allows no further replica of the plan; None where all do."""
         covering = (limit for limit in self.limits if limit.covers(namespace))
@@ -64,7 +68,9 @@ class Purse:
         """The limit against the plan's price, in words, with what would work."""
         price, most = plan.price_per_replica_hour, limit.most_per_hour
         if price is None:
-            return f"limit '{limit.name}' counts money and the pool states no price; would work: `spec.price` on the pool"
+            return (
+                f"limit '{limit.name}' counts money and the pool states no price; would work: `spec.price` on the pool"
+            )
         if self._price(limit, plan) is None:
             return (
                 f"limit '{limit.name}' is in {most.currency}, the price in {price.currency}, and no exchange rate is"

@@ -63,7 +63,7 @@ def _settled(part: Part, start: Mapping[str, Service], found: Exact) -> _Settled
         return _Settled(start, 0)
     services = min((found.services, start), key=lambda each: _merit(part, each))
     value = sum(services[need.demand.name].value(need) for need in part.needs)
-    bound = value if found.bound >= value * (1 - _EXACT) - 1 else max(0, int(found.bound))
+    bound = value if found.bound >= value * (1 - _EXACT) - 1 else (int(found.bound) if found.bound > 0 else 0)
     return _Settled(services, bound)
 
 

@@ -36,16 +36,22 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The problem, and by demand's name the ask and the way behind each option.
+    """The problem, and by demand's name the demand, the ask, and the way behind each option.
 
     `currency` is what costs are in; `uncompared` are the currencies that no rate leads from.
     """
 
     problem: Problem
+    demands: Mapping[str, Demand]
     asks: Mapping[str, Ask]
     ways: Mapping[str, tuple[Way, ...]]
     currency: str
     uncompared: frozenset[str]
+
+    def compares(self, plan: Plan) -> bool:
+        """True where the plan's price is in the problem's currency, or a rate leads to it."""
+        price = plan.price_per_replica_hour
+        return price is not None and price.currency not in self.uncompared
 
 
 def state(asks: Iterable[Ask], rooms: Mapping[str, Room], purse: Purse) -> Statement:
@@ -58,12 +64,13 @@ def state(asks: Iterable[Ask], rooms: Mapping[str, Room], purse: Purse) -> State
     ways = {name: tuple(_ways(ask, rooms, purse)) for name, ask in named.items()}
     levels = _levels(ordered)
     demands = tuple(
-        _demand(name, ask, _options(ask, ways[name], rooms, pricing), ways[name], levels[ask.key], pricing)
+        _demand(name, ask, _options(ask, ways[name], rooms, pricing), ways[name], levels[ask.key])
         for name, ask in named.items()
         if ways[name]
     )
     return Statement(
         problem=Problem(demands, _supplies(demands, ways, rooms), _budgets(demands, named, purse, pricing)),
+        demands={demand.name: demand for demand in demands},
         asks={demand.name: named[demand.name] for demand in demands},
         ways={demand.name: ways[demand.name] for demand in demands},
         currency=pricing.currency,
@@ -100,11 +107,15 @@ def _levels(ordered: Sequence[Ask]) -> dict[tuple[str, str], int]:
 
 
 def _ways(ask: Ask, rooms: Mapping[str, Room], purse: Purse) -> Iterator[Way]:
+    fewest: dict[str, int] = {}
     for candidate in ask.candidates:
         plan = candidate.plan
         room = rooms.get(plan.pool)
-        if room is None or purse.binding(ask.key[0], plan) is not None:
+        # Where this one has room, one of the same pool that is liked better and no larger has it, too.
+        larger = plan.gpus >= fewest.get(plan.pool, plan.gpus + 1) and plan != ask.running
+        if room is None or larger or purse.binding(ask.key[0], plan) is not None:
             continue
+        fewest[plan.pool] = plan.gpus
         if room.holds(plan.gpus):
             yield Way(plan)
         if candidate.can_grow and room.more_nodes:
@@ -140,16 +151,14 @@ def _rank(ask: Ask, way: Way, *, compared: bool) -> int:
     A preferred pool that can grow is waited for while the patience lasts.
     """
     last = 2 * len(ask.pools) + 2
-    if way.grows and not (ask.pools and ask.patient):
+    if way.grows and ask.running is None and not (ask.pools and ask.patient):
         return last + (not compared)
     return 2 * ask.pools.index(way.plan.pool) if way.plan.pool in ask.pools else int(not compared)
 
 
-def _demand(
-    name: str, ask: Ask, options: tuple[Option, ...], ways: Sequence[Way], level: int, pricing: _Pricing
-) -> Demand:
-    price = pricing.price(ask.running) or 0 if ask.running else 0
+def _demand(name: str, ask: Ask, options: tuple[Option, ...], ways: Sequence[Way], level: int) -> Demand:
     here = next((index for index, way in enumerate(ways) if way.plan == ask.running and not way.grows), None)
+    moving = 0 if here is None else move_cost(ways[here].plan, options[here].cost)
     return Demand(
         name=name,
         options=options,
@@ -158,7 +167,7 @@ def _demand(
         priority=level,
         running={} if here is None else {here: ask.standing},
         # A move ends one replica and starts another, and the cold start is paid once.
-        churn=-(-move_cost(ask.running, price) // 2) if ask.running else 0,
+        churn=-(-moving // 2),
     )
 
 
@@ -180,9 +189,7 @@ def _supply(way: Way, room: Room, replicas: int) -> Supply:
     return Supply(pool=way.supply, free=free, node_gpus=max((room.node_gpus, *free)))
 
 
-def _budgets(
-    demands: Iterable[Demand], asks: Mapping[str, Ask], purse: Purse, pricing: _Pricing
-) -> tuple[Budget, ...]:
+def _budgets(demands: Iterable[Demand], asks: Mapping[str, Ask], purse: Purse, pricing: _Pricing) -> tuple[Budget, ...]:
     """Limits in a currency that cannot be compared stay with the ledger, which counts in the limit's own."""
     names = [demand.name for demand in demands]
     budgets = []

@@ -3,7 +3,7 @@
 One deployment alone, or several that all get what they like best, need none of this: the caller says who does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.planner.allocation.problem import Allocation, Problem
@@ -19,12 +19,12 @@ __all__ = ["Joint", "decide_together", "in_dispute"]
 
 _SECONDS = 2.0
 _EXACT_UP_TO = 200
+_MOST_TOGETHER = 400
+"""A larger crowd that arrives at once chooses one after the other: a pass must not take long."""
 _MOST_NAMED = 3
 
 
-def in_dispute(
-    asks: Sequence[Ask], unhappy: frozenset[DeploymentKey], rooms: Mapping[str, Room]
-) -> tuple[Ask, ...]:
+def in_dispute(asks: Sequence[Ask], unhappy: frozenset[DeploymentKey], rooms: Mapping[str, Room]) -> tuple[Ask, ...]:
     """Those among whom a joint choice may do better than one after the other.
 
     They share pools with somebody who does not get what it likes best, and one of them has two pools to choose from.
@@ -35,7 +35,7 @@ def in_dispute(
     for group in linked([pools[ask.key] for ask in able]):
         members = [able[index] for index in group]
         choice = any(len(pools[ask.key]) > 1 for ask in members)
-        if len(members) > 1 and choice and any(ask.key in unhappy for ask in members):
+        if 1 < len(members) <= _MOST_TOGETHER and choice and any(ask.key in unhappy for ask in members):
             found.extend(members)
     return tuple(found)
 
@@ -81,12 +81,13 @@ def decide_together(asks: Iterable[Ask], rooms: Mapping[str, Room], purse: Purse
     statement = state(asks, rooms, purse)
     allocation = _solved(statement.problem)
     chosen = {name: each for name in statement.asks if (each := _chosen(statement, allocation, name))}
+    takers = _takers(statement, chosen)
     targets = {
         statement.asks[name].key: Target(
             plan=choice.way.plan,
             replicas=choice.replicas,
             grows=choice.way.grows,
-            yielded=_yielded(statement, rooms, name, chosen),
+            yielded=_yielded(statement, rooms, name, choice.way, takers),
         )
         for name, choice in chosen.items()
     }
@@ -119,42 +120,35 @@ def _solved(problem: Problem) -> Allocation:
     return _last[0][1]
 
 
+def _takers(statement: Statement, chosen: Mapping[str, _Choice]) -> dict[str, str]:
+    """By pool, who gets free GPUs there and why; who can go nowhere else comes first, because the reason is theirs."""
+    by_pool: dict[str, list[tuple[bool, str]]] = {}
+    for name, choice in chosen.items():
+        pool = choice.way.plan.pool
+        elsewhere = any(way.plan.pool != pool for way in statement.ways[name])
+        if not choice.way.grows:
+            by_pool.setdefault(pool, []).append((elsewhere, name))
+    return {pool: _told(statement, sorted(takers)) for pool, takers in by_pool.items()}
+
+
+def _told(statement: Statement, takers: Sequence[tuple[bool, str]]) -> str:
+    why = {True: "which would cost the fleet no less elsewhere", False: "which fits nowhere else"}
+    words = [f"{statement.asks[name].name}, {why[elsewhere]}" for elsewhere, name in takers[:_MOST_NAMED]]
+    if len(takers) > _MOST_NAMED:
+        words.append(f"{len(takers) - _MOST_NAMED} more")
+    return "its free GPUs go to " + ", ".join(words)
+
+
 def _yielded(
-    statement: Statement, rooms: Mapping[str, Room], name: str, chosen: Mapping[str, _Choice]
+    statement: Statement, rooms: Mapping[str, Room], name: str, mine: Way, takers: Mapping[str, str]
 ) -> dict[str, str]:
-    """By pool that is liked better and has room for all replicas as things stand: who gets its GPUs, and why."""
-    ask, mine = statement.asks[name], chosen[name].way
+    """By pool that is liked better and has room for all replicas as things stand: who gets its GPUs."""
     told: dict[str, str] = {}
     for way in statement.ways[name]:
         if way == mine:
             break
         pool = way.plan.pool
-        roomy = not way.grows and rooms[pool].holds(way.plan.gpus) >= ask.replicas
-        takers = [other for other, choice in chosen.items() if other != name and choice.way.supply == way.supply]
-        if roomy and takers and pool != mine.plan.pool:
-            told.setdefault(pool, f"its free GPUs go to {_told(statement, takers, pool)}")
+        roomy = not way.grows and rooms[pool].holds(way.plan.gpus) >= statement.asks[name].replicas
+        if roomy and pool in takers and pool != mine.plan.pool:
+            told[pool] = takers[pool]
     return told
-
-
-def _told(statement: Statement, takers: Sequence[str], pool: str) -> str:
-    """Who can go nowhere else comes first: the reason is theirs."""
-    ranked = sorted(takers, key=lambda taker: (bool(_elsewhere(statement, taker, pool)), taker))
-    words = [_reason(statement, taker, pool) for taker in ranked[:_MOST_NAMED]]
-    if len(ranked) > _MOST_NAMED:
-        words.append(f"{len(ranked) - _MOST_NAMED} more")
-    return ", ".join(words)
-
-
-def _reason(statement: Statement, taker: str, pool: str) -> str:
-    name = statement.asks[taker].name
-    if _elsewhere(statement, taker, pool):
-        return f"{name}, for which any other place would cost the fleet more"
-    return f"{name}, which fits nowhere else"
-
-
-def _elsewhere(statement: Statement, taker: str, pool: str) -> frozenset[str]:
-    return frozenset(_others(statement.ways[taker], pool))
-
-
-def _others(ways: Iterable[Way], pool: str) -> Iterator[str]:
-    return (way.plan.pool for way in ways if way.plan.pool != pool)
