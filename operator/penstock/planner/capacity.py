@@ -55,7 +55,8 @@ class Ledger:
                     if node.schedulable:
                         ledger.open.add(node.name)
         for tenant in fleet.tenants:
-            ledger.read_quota(tenant)
+            if tenant.gpu_quota:
+                ledger.read_quota(tenant)
         return ledger
 
     def read_quota(self, tenant: Tenant) -> None:

@@ -6,6 +6,7 @@ first, oldest deployment first; then those that need a new place choose, oldest 
 
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from penstock.planner.capacity import Ledger
 from penstock.planner.choosing import Desk, Leaving, choose
@@ -31,12 +32,19 @@ class _Unsettled:
 
 def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     """Decide for every tenant; no node is ever promised more GPUs than it has free."""
-    tenants = tuple(sorted(fleet.tenants, key=lambda tenant: (tenant.created, tenant.key)))
+    tenants = tuple(sorted(fleet.tenants, key=attrgetter("created", "key")))
     desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools), tenants=tenants, now=now)
     decisions: dict[DeploymentKey, Decision] = {}
     unsettled: list[_Unsettled] = []
     # All promises stand before anything is repaired or chosen, so that nobody takes what another was promised.
-    footings = [(tenant, stand(tenant, tenant.current, desk.ledger)) for tenant in tenants if tenant.current]
+    footings: list[tuple[Tenant, Footing]] = []
+    for tenant in tenants:
+        if tenant.current is not None:
+            known = _recollection.recall(tenant, desk.market, desk.ledger)
+            if known is not None:
+                decisions[tenant.key] = known
+            else:
+                footings.append((tenant, stand(tenant, tenant.current, desk.ledger)))
     for tenant, footing in footings:
         if tenant.outdated or tenant.current is None:
             unsettled.append(_Unsettled(tenant, footing))
@@ -54,10 +62,6 @@ def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
 
 def _stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> tuple[Decision, _Unsettled | None]:
     """The decision to stay, and what to do besides where it would rather leave."""
-    if footing.settled:
-        known = _recollection.recall(tenant, desk.market)
-        if known is not None:
-            return known, None
     repaired = repair(tenant, current.plan, footing, desk.ledger)
     decision = stay(desk, tenant, current, repaired)
     left = leaving(desk, tenant, current.plan, repaired)
