@@ -58,7 +58,8 @@ class Ledger:
                     if node.schedulable:
                         ledger.open.add(node.name)
         for tenant in fleet.tenants:
-            ledger.read_quota(tenant)
+            if tenant.gpu_quota:
+                ledger.read_quota(tenant)
             if purse.limits and tenant.current is not None:
                 pods = sum(tenant.bound.values()) + tenant.pending
                 purse.spend(tenant.key[0], tenant.current.plan, pods)

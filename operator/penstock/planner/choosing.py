@@ -3,10 +3,10 @@
 Reads and writes the pass's ledger; the order in which deployments choose is the caller's.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from heapq import nsmallest
 
 from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, Shortlist, enumerate_candidates
@@ -21,6 +21,7 @@ from penstock.planner.requirements import Requirements, requirements_of
 __all__ = ["Desk", "Leaving", "Target", "choose", "no_room"]
 
 _NONE: Mapping[str, int] = {}
+_NONE_HELD: Mapping[DeploymentKey, int] = {}
 _MOST_HOLDERS = 3
 
 
@@ -32,7 +33,7 @@ class Desk:
     market: Market
     tenants: tuple[Tenant, ...]
     now: datetime
-    _held: dict[str, Counter[DeploymentKey]] | None = field(default=None)
+    _held: dict[str, list[Tenant]] | None = field(default=None)
 
     def waited_seconds(self, tenant: Tenant) -> float:
         """Since the oldest pending pod, or since it said that it waits; 0 where it waits from now on."""
@@ -46,30 +47,34 @@ class Desk:
     def holders(self, pool: str, *, but: DeploymentKey) -> str:
         """Who holds the pool's GPUs, the largest first."""
         held, nodes = self._held_by_node(), self.ledger.nodes.get(pool, ())
-        total: Counter[DeploymentKey] = Counter()
+        total: dict[DeploymentKey, int] = {}
         for node in nodes:
-            total.update(held.get(node.name, Counter()))
+            for tenant in held.get(node.name, ()):
+                total[tenant.key] = total.get(tenant.key, 0) + tenant.held[node.name]
         others = sum(node.used for node in nodes) - sum(total.values())
         for node in nodes:
-            total.update(self.ledger.promised.get(node.name, Counter()))
+            for key, gpus in self.ledger.promised.get(node.name, _NONE_HELD).items():
+                total[key] = total.get(key, 0) + gpus
         mine = total.pop(but, 0)
-        ranked = sorted(
-            ((count, key) for key, count in total.items() if count > 0), key=lambda each: (-each[0], each[1])
-        )
-        named = [f"{'/'.join(key)} ({count})" for count, key in ranked[:_MOST_HOLDERS]]
-        if len(ranked) > _MOST_HOLDERS:
-            rest = ranked[_MOST_HOLDERS:]
-            named.append(f"{len(rest)} more deployments ({sum(count for count, _ in rest)})")
+        ranked = [(-count, key) for key, count in total.items() if count > 0]
+        first = nsmallest(_MOST_HOLDERS, ranked)
+        named = [f"{'/'.join(key)} ({-count})" for count, key in first]
+        if len(ranked) > len(first):
+            rest = sum(count for count, _ in first) - sum(count for count, _ in ranked)
+            named.append(f"{len(ranked) - len(first)} more deployments ({rest})")
         named += [f"itself ({mine})"] if mine else []
         named += [f"pods that are not Penstock's ({others})"] if others > 0 else []
         return ", ".join(named)
 
-    def _held_by_node(self) -> dict[str, Counter[DeploymentKey]]:
+    def _held_by_node(self) -> dict[str, list[Tenant]]:
         if self._held is None:
             self._held = {}
             for tenant in self.tenants:
-                for node, gpus in tenant.held.items():
-                    self._held.setdefault(node, Counter())[tenant.key] += gpus
+                for node in tenant.held:
+                    if node in self._held:
+                        self._held[node].append(tenant)
+                    else:
+                        self._held[node] = [tenant]
         return self._held
 
 

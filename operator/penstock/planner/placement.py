@@ -8,6 +8,7 @@ GPUs they are decided together (fleetwide/), and that stands where it serves no 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 
 from penstock.planner.candidates import Candidate, enumerate_candidates
 from penstock.planner.capacity import Ledger
@@ -43,12 +44,19 @@ class _Unsettled:
 
 def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     """Decide for every tenant; no node is ever promised more GPUs than it has free."""
-    tenants = tuple(sorted(fleet.tenants, key=lambda tenant: (tenant.created, tenant.key)))
+    tenants = tuple(sorted(fleet.tenants, key=attrgetter("created", "key")))
     desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools), tenants=tenants, now=now)
     decisions: dict[DeploymentKey, Decision] = {}
     unsettled: list[_Unsettled] = []
     # All promises stand before anything is repaired or chosen, so that nobody takes what another was promised.
-    footings = [(tenant, stand(tenant, tenant.current, desk.ledger)) for tenant in tenants if tenant.current]
+    footings: list[tuple[Tenant, Footing]] = []
+    for tenant in tenants:
+        if tenant.current is not None:
+            known = _recollection.recall(tenant, desk.market, desk.ledger)
+            if known is not None:
+                decisions[tenant.key] = known
+            else:
+                footings.append((tenant, stand(tenant, tenant.current, desk.ledger)))
     for tenant, footing in footings:
         if tenant.outdated or tenant.current is None:
             unsettled.append(_Unsettled(tenant, footing))
@@ -66,10 +74,6 @@ def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
 
 def _stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> tuple[Decision, _Unsettled | None]:
     """The decision to stay, and what to do besides where it would rather leave."""
-    if footing.settled:
-        known = _recollection.recall(tenant, desk.market)
-        if known is not None:
-            return known, None
     repaired = repair(tenant, current.plan, footing, desk.ledger)
     decision = stay(desk, tenant, current, repaired)
     left = leaving(desk, tenant, current.plan, repaired)
@@ -82,7 +86,7 @@ def _stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> 
 
 def _choose_all(desk: Desk, fleet: FleetSnapshot, unsettled: Sequence[_Unsettled]) -> dict[DeploymentKey, Decision]:
     """One after the other; together where that leaves somebody without what it likes best."""
-    if len(unsettled) == 1:
+    if len(unsettled) <= 1:
         return _in_turn(desk, unsettled)
     before = desk.ledger.copy()
     alone = _in_turn(desk, unsettled)

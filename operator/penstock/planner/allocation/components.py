@@ -6,7 +6,7 @@ A pool or budget that holds even if every demand took the most it could use of i
 from collections.abc import Iterable
 
 from penstock.planner.allocation.exact import Part
-from penstock.planner.allocation.needs import Need
+from penstock.planner.allocation.needs import Choice, Need
 from penstock.planner.allocation.packing import Room, rooms_of
 from penstock.planner.allocation.problem import Budget, Problem
 
@@ -15,11 +15,12 @@ __all__ = ["parts_of"]
 
 def parts_of(problem: Problem, needs: tuple[Need, ...]) -> tuple[Part, ...]:
     """The parts, smallest first, each with only the pools and budgets that may bind it."""
-    rooms = {pool: tight for pool, all_ in rooms_of(problem).items() if (tight := _tight(pool, all_, needs))}
+    users = _users(needs)
+    rooms = {pool: tight for pool, each in rooms_of(problem).items() if (tight := _tight(each, users.get(pool, [])))}
     budgets = [budget for budget in problem.budgets if _may_run_out(budget, needs)]
     groups = _Groups(need.demand.name for need in needs)
     for pool in rooms:
-        groups.join(need.demand.name for need in needs if any(each.option.pool == pool for each in need.choices))
+        groups.join(need.demand.name for need, _ in users[pool])
     for budget in budgets:
         groups.join(sorted(budget.demands))
     members: dict[str, list[Need]] = {}
@@ -41,16 +42,28 @@ def _part(needs: tuple[Need, ...], rooms: dict[str, tuple[Room, ...]], budgets: 
     )
 
 
-def _tight(pool: str, rooms: Iterable[Room], needs: tuple[Need, ...]) -> tuple[Room, ...]:
+def _users(needs: tuple[Need, ...]) -> dict[str, list[tuple[Need, list[Choice]]]]:
+    """By pool, the needs that have choices there, and those choices."""
+    users: dict[str, list[tuple[Need, list[Choice]]]] = {}
+    for need in needs:
+        here: dict[str, list[Choice]] = {}
+        for choice in need.choices:
+            here.setdefault(choice.option.pool, []).append(choice)
+        for pool, choices in here.items():
+            users.setdefault(pool, []).append((need, choices))
+    return users
+
+
+def _tight(rooms: Iterable[Room], users: list[tuple[Need, list[Choice]]]) -> tuple[Room, ...]:
     """The pool's inequalities that may bind."""
-    return tuple(room for room in rooms if sum(_most(need, pool, room) for need in needs) > room.slots)
+    return tuple(room for room in rooms if sum(_most(need, choices, room) for need, choices in users) > room.slots)
 
 
-def _most(need: Need, pool: str, room: Room) -> int:
+def _most(need: Need, choices: list[Choice], room: Room) -> int:
     """The most slots that the need could use."""
-    taken = [each.most * room.takes.get(each.option.gpus, 0) for each in need.choices if each.option.pool == pool]
+    taken = [each.most * room.takes.get(each.option.gpus, 0) for each in choices]
     mixes = need.buckets and not need.demand.one_option
-    return sum(taken) if mixes else max(taken, default=0)
+    return sum(taken) if mixes else max(taken)
 
 
 def _may_run_out(budget: Budget, needs: tuple[Need, ...]) -> bool:

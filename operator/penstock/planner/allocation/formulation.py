@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.planner.allocation.highs import INFINITY, Model
-from penstock.planner.allocation.needs import Choice, Need, Service, replica_weight
+from penstock.planner.allocation.needs import Choice, Need, Service
 from penstock.planner.allocation.packing import Room
 from penstock.planner.allocation.problem import Budget
 
@@ -83,11 +83,13 @@ def formulate(
             _serve(made, part, hard=need.demand.name in hard)
         _number(made, part, hard=need.demand.name in hard)
         _price(made, part)
-    for pool, each in sorted(rooms.items()):
-        for room in each:
-            _bound(
-                made, ((count, room.takes.get(count.choice.option.gpus, 0)) for count in _in(made, pool)), room.slots
-            )
+    standing: dict[str, list[_Count]] = {pool: [] for pool in sorted(rooms)}
+    for part in made.parts.values():
+        for count in part.counts:
+            standing.get(count.choice.option.pool, []).append(count)
+    for pool, counts in standing.items():
+        for room in rooms[pool]:
+            _bound(made, ((count, room.takes.get(count.choice.option.gpus, 0)) for count in counts), room.slots)
     for budget in sorted(budgets, key=lambda each: each.name):
         spent = [
             (count, count.choice.option.cost)
@@ -96,10 +98,6 @@ def formulate(
         ]
         _bound(made, spent, budget.limit)
     return made
-
-
-def _in(made: Formulation, pool: str) -> Iterable[_Count]:
-    return (count for part in made.parts.values() for count in part.counts if count.choice.option.pool == pool)
 
 
 def _bound(made: Formulation, takes: Iterable[tuple[_Count, int]], limit: int) -> None:
@@ -117,7 +115,7 @@ def _whole(made: Formulation, need: Need) -> _Part:
     ]
     made.model.row(1, 1, [(count.column, 1) for count in counts])
     for count in counts:
-        made.disfavour[count.column] = count.choice.rank * (bool(need.buckets) + replica_weight(need) * count.unit)
+        made.disfavour[count.column] = count.choice.rank * (bool(need.buckets) + need.replica_weight * count.unit)
     return _Part(need, counts)
 
 
@@ -126,7 +124,7 @@ def _counted(made: Formulation, need: Need) -> _Part:
     counts = []
     for choice in need.choices:
         column = model.column(choice.most, integer=True)
-        made.disfavour[column] = choice.rank * replica_weight(need)
+        made.disfavour[column] = choice.rank * need.replica_weight
         counts.append(_Count(choice, column, 1, _share_columns(made, need, choice)))
     if need.demand.one_option:
         _only_one(model, counts)
@@ -179,7 +177,7 @@ def _serve(made: Formulation, part: _Part, *, hard: bool) -> None:
 
 def _needs_no_shares(need: Need) -> bool:
     """With one bucket, replicas say what they serve; preferences compare shares."""
-    return len(need.buckets) == 1 and not need.demand.slices and not any(choice.rank for choice in need.choices)
+    return len(need.buckets) == 1 and not need.demand.slices and need.indifferent
 
 
 def _cover(made: Formulation, part: _Part, *, hard: bool) -> None:

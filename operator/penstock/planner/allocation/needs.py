@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.planner.allocation.packing import Stock, rooms_of
 from penstock.planner.allocation.problem import Demand, Option, Problem
@@ -38,12 +38,22 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A demand with its usable choices, the most preferred first, and the share of its rate in each bucket."""
+    """A demand with its usable choices, the most preferred first, and the share of its rate in each bucket.
+
+    `replica_weight` is what a replica counts beside the shares of a rate when preferences are compared: a demand
+    without rates has only replicas; with rates, replicas decide between equals alone.
+    """
 
     demand: Demand
     choices: tuple[Choice, ...]
     buckets: tuple[int, ...]
     weights: tuple[float, ...]
+    replica_weight: float
+
+    @property
+    def indifferent(self) -> bool:
+        """True where no choice is preferred to another."""
+        return not self.choices or self.choices[-1].rank == 0
 
     @property
     def wanted(self) -> int:
@@ -76,32 +86,25 @@ class Service:
 
     def disfavour(self, need: Need) -> float:
         """How far it stays from what is preferred: 0 where all of it is served by the first rank."""
-        total = 0.0
-        for choice in need.choices:
-            replicas = self.replicas.get(choice.index, 0)
-            shares = self.shares.get(choice.index, ())
-            share = sum(weight * each for weight, each in zip(need.weights, shares, strict=bool(shares)))
-            total += choice.rank * (share + replicas * replica_weight(need))
+        if need.indifferent:
+            return 0.0
+        ranks = {choice.index: choice.rank for choice in need.choices}
+        total = sum(ranks[index] * count * need.replica_weight for index, count in self.replicas.items())
+        for index, shares in self.shares.items():
+            total += ranks[index] * sum(weight * each for weight, each in zip(need.weights, shares, strict=True))
         return total
 
     def value(self, need: Need) -> int:
         """What is minimised: money, penalties and churn, in micro-units per hour."""
-        total = 0
-        for index, option in enumerate(need.demand.options):
-            replicas = self.replicas.get(index, 0)
-            total += (option.cost + option.penalty) * replicas
-            total += need.demand.churn * abs(replicas - need.demand.running.get(index, 0))
-        return total
-
-
-def replica_weight(need: Need) -> float:
-    """What a replica counts beside the shares of a rate when preferences are compared.
-
-    A demand without rates has only replicas; with rates, replicas decide between equals alone.
-    """
-    if not need.buckets:
-        return 1.0 / max(1, need.wanted)
-    return 1e-3 / max(1, sum(choice.most for choice in need.choices))
+        demand = need.demand
+        total = sum(
+            (demand.options[index].cost + demand.options[index].penalty) * n for index, n in self.replicas.items()
+        )
+        if not demand.churn:
+            return total
+        moved = sum(abs(count - demand.running.get(index, 0)) for index, count in self.replicas.items())
+        left = sum(count for index, count in demand.running.items() if index not in self.replicas)
+        return total + demand.churn * (moved + left)
 
 
 def replicas_for(load: float) -> int:
@@ -117,25 +120,25 @@ def needs_of(problem: Problem) -> tuple[Need, ...]:
 
 def _need(demand: Demand, stock: Stock) -> Need:
     total = sum(demand.rates)
+    wanted = demand.fewest_replicas if demand.replicas is None else demand.replicas
     buckets = tuple(index for index, rate in enumerate(demand.rates) if rate > 0)
     choices = [_choice(demand, index, buckets, stock) for index in range(len(demand.options))]
     usable = sorted((each for each in choices if each.most > 0), key=_order)
     ranks = {rank: position for position, rank in enumerate(sorted({each.rank for each in usable}))}
     return Need(
         demand,
-        tuple(_ranked(each, ranks[each.rank]) for each in usable),
+        tuple(replace(each, rank=ranks[each.rank]) for each in usable)
+        if len(ranks) > 1 or 0 not in ranks
+        else tuple(usable),
         buckets,
         tuple(demand.rates[bucket] / total for bucket in buckets),
+        1e-3 / max(1, sum(each.most for each in usable)) if buckets else 1 / max(1, wanted),
     )
 
 
 def _order(choice: Choice) -> tuple[object, ...]:
     option = choice.option
     return choice.rank, choice.price, option.gpus, option.pool, option.cost, -choice.running, choice.loads, choice.index
-
-
-def _ranked(choice: Choice, rank: int) -> Choice:
-    return Choice(choice.index, choice.option, rank, choice.loads, choice.whole, choice.most, choice.running)
 
 
 def _choice(demand: Demand, index: int, buckets: tuple[int, ...], stock: Stock) -> Choice:
