@@ -19,6 +19,11 @@ def shortlist(asked: Tenant, *pools: Pool) -> Shortlist:
     return enumerate_candidates(requirements_of(asked), market_of(pools))
 
 
+def pools_of(found: Shortlist) -> list[str]:
+    """The pools in the order in which they are tried."""
+    return list(dict.fromkeys(each.plan.pool for each in found.candidates))
+
+
 def best(asked: Tenant, *pools: Pool) -> Plan:
     return shortlist(asked, *pools).candidates[0].plan
 
@@ -82,13 +87,13 @@ def test_the_cheapest_replica_first_and_unpriced_pools_last() -> None:
     found = shortlist(
         tenant(), pool("dear", price="3.00"), pool("cheap", price="1.00"), pool("free", price=None), pool("mid")
     )
-    assert [each.plan.pool for each in found.candidates] == ["cheap", "mid", "dear", "free"]
+    assert pools_of(found) == ["cheap", "mid", "dear", "free"]
 
 
 def test_preferred_pools_in_their_order_whatever_they_cost() -> None:
     asked = tenant(spec={"placement": {"pools": ["dear", "absent", "cheap"]}})
     found = shortlist(asked, pool("cheap", price="1.00"), pool("dear", price="3.00"), pool("other"))
-    assert [each.plan.pool for each in found.candidates] == ["dear", "cheap"]
+    assert pools_of(found) == ["dear", "cheap"]
     lost = {each.pool: each for each in found.rejections}
     assert lost["absent"].reason is RejectionReason.POOL_NOT_FOUND
     assert "cheap, dear, other" in lost["absent"].message
@@ -101,6 +106,7 @@ def test_the_pool_decides_on_image_and_version() -> None:
     assert (plan.image, plan.engine_version) == ("registry.example/vllm:ours", "0.21.3")
 
 
+SPOT = {"perGPUHour": "2.00", "capacityType": "Spot"}
 REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]] = {
     "a namespace that the pool does not admit": (
         {},
@@ -178,11 +184,29 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]]
         RejectionReason.NO_ROOM_FOR_LOAD,
         "900,000 requests at once",
     ),
-    "an estimated load says so": (
-        {"workload": {"requestsPerSecond": "100000"}},
+    "a rate beyond every size": (
+        {"workload": {"requestsPerSecond": "999999999999"}},
         {},
         RejectionReason.NO_ROOM_FOR_LOAD,
-        "estimate from the request rate",
+        "999,999,999,999.0 requests/s come to each replica",
+    ),
+    "a rate within a promise that more replicas would keep": (
+        {"workload": {"requestsPerSecond": "60"}, "serviceLevel": {"timePerOutputTokenMilliseconds": 10}},
+        {"on": nodes("p", 1, gpus=1)},
+        RejectionReason.SERVICE_LEVEL,
+        "replicas, more GPUs per replica",
+    ),
+    "a concurrency within a promise": (
+        {"workload": {"concurrency": 120}, "serviceLevel": {"timePerOutputTokenMilliseconds": 12}},
+        {"on": nodes("p", 1, gpus=1)},
+        RejectionReason.SERVICE_LEVEL,
+        "120 requests at once come to each replica",
+    ),
+    "capacity that is bought otherwise": (
+        {"placement": {"capacityTypes": ["Reserved", "OnDemand"]}},
+        {"price": SPOT},
+        RejectionReason.CAPACITY_TYPE,
+        "would work: Spot in that list",
     ),
     "faster than memory can be read": (
         {"model": "org/large", "serviceLevel": {"timePerOutputTokenMilliseconds": 1}},
@@ -234,7 +258,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]]
 }
 KNOWN = {
     **CHECKPOINTS,
-    "org/odd": facts("org/odd", 200, query_heads=25, kv_heads=5),
+    "org/odd": facts("org/odd", 600, query_heads=25, kv_heads=5),
     "org/oss": facts("org/oss", 20, Precision.MXFP4),
 }
 

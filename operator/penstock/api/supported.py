@@ -1,7 +1,7 @@
 """What a ModelDeployment may say that is not acted on yet: refused, never ignored.
 
 `maxSensitivity` and `allowedRoutes` are for Routes: what may be sent here, and by whom. `scaling` bounds `replicas`,
-`serviceLevel` bounds the physics of a plan.
+`serviceLevel` is what a plan is predicted to keep.
 """
 
 from collections.abc import Iterator
