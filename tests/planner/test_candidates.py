@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from builders.fleet import CHECKPOINTS, facts, nodes, pool, tenant, variants
-from penstock.api.formats import Precision
+from penstock.api.formats import EngineName, Precision
 from penstock.planner.candidates import Shortlist, enumerate_candidates
 from penstock.planner.fleet import Pool, Tenant
+from penstock.planner.losers import losers
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Plan, RejectionReason
 from penstock.planner.requirements import requirements_of
@@ -268,6 +269,157 @@ def test_a_refusal_teaches(spec: dict[str, Any], offered: dict[str, Any], reason
     found = shortlist(tenant(spec=spec, facts=KNOWN), pool("p", **offered))
     assert not found.candidates
     assert any(each.reason is reason and says in each.message for each in found.rejections), found.rejections
+
+
+POLICIES: dict[str, tuple[str, Precision, list[str], str]] = {
+    "any of them": ("Auto", Precision.NVFP4, [], ""),
+    "the makers' own": (
+        "Published",
+        Precision.BF16,
+        ["FP8", "NVFP4"],
+        "allows only the checkpoint of `spec.model`; would work: `precisionPolicy: Auto`",
+    ),
+    "none below 8 bits": ("EightBit", Precision.FP8, ["NVFP4"], "allows no weights below 8 bits"),
+}
+
+
+@pytest.mark.parametrize(("policy", "want", "refused", "says"), POLICIES.values(), ids=POLICIES)
+def test_the_policy_of_quality(policy: str, want: Precision, refused: list[str], says: str) -> None:
+    spec = {"model": "org/large", "variants": variants(Precision.FP8, Precision.NVFP4), "precisionPolicy": policy}
+    found = shortlist(tenant(spec=spec), pool("p", accelerator="B200-SXM-180GB"))
+    assert found.candidates[0].plan.checkpoint.precision is want
+    told = {
+        each.precision: each.message for each in found.rejections if each.reason is RejectionReason.PRECISION_POLICY
+    }
+    assert sorted(told) == refused
+    assert all(says in message for message in told.values())
+
+
+def test_a_smaller_format_that_gives_no_more_for_the_money_does_not_replace_the_published_one() -> None:
+    """Decode of so small a model is bound by launches, which cost the same in 8 bits."""
+    known = {
+        "org/tiny": facts("org/tiny", 0.2, layers=60, full_attention_layers=60),
+        "org/tiny-fp8": facts("org/tiny-fp8", 0.2, Precision.FP8, layers=60, full_attention_layers=60),
+    }
+    spec = {"model": "org/tiny", "variants": [{"precision": "FP8", "model": "org/tiny-fp8"}]}
+    assert best(tenant(spec=spec, facts=known), pool("p")).checkpoint.precision is Precision.BF16
+    assert (
+        best(tenant(spec={"model": "org/large", "variants": variants(Precision.FP8)}), pool("p")).checkpoint.precision
+        is Precision.FP8
+    )
+
+
+def test_more_gpus_where_fewer_do_not_carry_the_load() -> None:
+    level = {"timePerOutputTokenMilliseconds": 25}
+    sizes = [
+        best(tenant(spec={"workload": {"requestsPerSecond": rate}, "serviceLevel": level}), pool("p")).tensor_parallel
+        for rate in ("2", "12", "20")
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 1
+    assert sizes[-1] > 1
+
+
+def test_a_whole_load_goes_where_it_costs_least_and_not_where_a_replica_does() -> None:
+    """Few dear replicas beat many cheap ones: what counts is replicas times price."""
+    spec = {
+        "model": "org/large-fp8",
+        "workload": {"requestsPerSecond": "20"},
+        "serviceLevel": {"timePerOutputTokenMilliseconds": 40},
+        "scaling": {"minReplicas": 1, "maxReplicas": 500},
+    }
+    found = shortlist(
+        tenant(spec=spec), pool("dear", accelerator="B200-SXM-180GB", price="4.00"), pool("cheap", price="2.50")
+    )
+    first = {name: next(each for each in found.candidates if each.plan.pool == name) for name in ("dear", "cheap")}
+    assert found.candidates[0].plan.pool == min(first, key=lambda name: first[name].cost)
+    for each in found.candidates:
+        assert each.replicas * each.requests_per_second >= 20
+        assert (each.replicas - 1) * each.requests_per_second < 20
+
+
+def test_sizes_are_judged_by_what_the_load_costs_with_them() -> None:
+    """The smallest size is often not the cheapest: a cache that holds few requests starves it (sizing.md 2.5)."""
+    spec = {
+        "model": "org/large-fp8",
+        "workload": {"requestsPerSecond": "20", "promptTokens": 6000},
+        "scaling": {"minReplicas": 1, "maxReplicas": 500},
+    }
+    found = shortlist(tenant(spec=spec), pool("p")).candidates
+    ours = [each for each in found if each.plan.engine is EngineName.VLLM]
+    assert ours[0].cost == min(each.cost for each in ours)
+    assert ours[0].plan.tensor_parallel > min(each.plan.tensor_parallel for each in ours)
+
+
+def test_what_another_one_beats_in_everything_is_cut_and_counted() -> None:
+    spec = {"model": "org/large", "variants": variants(Precision.FP8)}
+    found = shortlist(tenant(spec=spec), pool("p", accelerator="MI300X"))
+    beaten = [each for each in found.rejections if each.reason is RejectionReason.DOMINATED]
+    assert {(each.precision, each.tensor_parallel) for each in beaten} == {("BF16", 1), ("BF16", 2)}
+    assert any("with no more room for requests than FP8 on 1 x MI300X" in each.message for each in beaten)
+
+
+ENGINES: dict[str, tuple[str, str, EngineName]] = {
+    "measured to be faster there": ("Qwen3MoeForCausalLM", "H100-SXM-80GB", EngineName.SGLANG),
+    "not compared there": ("Qwen3MoeForCausalLM", "MI300X", EngineName.VLLM),
+    "not compared for that family": ("LlamaForCausalLM", "H100-SXM-80GB", EngineName.VLLM),
+}
+
+
+@pytest.mark.parametrize(("family", "accelerator", "engine"), ENGINES.values(), ids=ENGINES)
+def test_the_engine_with_the_evidence_and_the_other_one_behind_it(
+    family: str, accelerator: str, engine: EngineName
+) -> None:
+    known = {"org/model": facts("org/model", 8.2, architecture=family)}
+    found = shortlist(tenant(spec={"model": "org/model"}, facts=known), pool("p", accelerator=accelerator))
+    assert found.candidates[0].plan.engine is engine
+    assert {each.plan.engine for each in found.candidates} == set(EngineName)
+    assert found.candidates[-1].plan.engine is not engine
+
+
+def test_an_engine_that_cannot_is_told_and_no_candidate() -> None:
+    found = shortlist(tenant(spec={"model": "org/oss"}, facts=KNOWN), pool("p", accelerator="MI300X"))
+    assert {each.plan.engine for each in found.candidates} == {EngineName.VLLM}
+    assert any(
+        each.reason is RejectionReason.ENGINE_UNSUPPORTED and "vLLM does" in each.message for each in found.rejections
+    )
+
+
+def test_at_the_same_price_reserved_comes_before_on_demand_before_spot() -> None:
+    prices = {
+        name: {"perGPUHour": "2.00", "capacityType": kind}
+        for name, kind in (("a-spot", "Spot"), ("b-paid-by-the-hour", "OnDemand"), ("c-ours", "Reserved"))
+    }
+    offered = [pool(name, price=price) for name, price in prices.items()]
+    assert pools_of(shortlist(tenant(), *offered)) == ["c-ours", "b-paid-by-the-hour", "a-spot"]
+
+
+def test_spot_has_to_be_cheaper_by_what_its_interruptions_waste() -> None:
+    steady = pool("steady", price="2.00")
+    order = [
+        pools_of(shortlist(tenant(), steady, pool("spot", price=SPOT | {"perGPUHour": price})))[0]
+        for price in ("1.95", "1.85")
+    ]
+    assert order == ["steady", "spot"]
+
+
+def test_the_lost_say_what_they_would_have_given() -> None:
+    found = shortlist(tenant(), pool("p"), pool("q", price="3.00"))
+    told = {
+        (each.pool, each.engine, each.tensor_parallel): each.message for each in losers(found.candidates[0].plan, found)
+    }
+    assert "1.00 USD/h more than p" in told["q", "vLLM", 1]
+    assert "output tokens/s at most for 4.00 USD/h per replica; TP1 carries the load" in told["p", "vLLM", 2]
+    assert "`spec.engine: SGLang` asks for SGLang" in told["p", "SGLang", 1]
+
+
+def test_a_load_is_compared_by_what_all_its_replicas_cost() -> None:
+    spec = {"workload": {"requestsPerSecond": "60"}, "scaling": {"minReplicas": 1, "maxReplicas": 500}}
+    found = shortlist(
+        tenant(spec=spec), pool("p", accelerator="B200-SXM-180GB"), pool("q", accelerator="A100-SXM-80GB")
+    )
+    told = next(each for each in losers(found.candidates[0].plan, found) if each.pool == "q")
+    assert "replicas that the load takes" in told.message
 
 
 def test_an_equal_market_is_the_same_market() -> None:

@@ -22,7 +22,7 @@ def unsupported(spec: ModelDeploymentSpec) -> tuple[Refusal, ...]:
 def _disaggregation(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
     # Auto leaves the choice to the planner, whose only choice for now is together.
     if spec.disaggregation.mode is DisaggregationMode.REQUIRED:
-        cure = "Write `mode: Auto`, which serves both together for now"
+        cure = "Write `mode: Auto`, which serves both together for now; `status.rejected` names the layout apart"
         yield Refusal("spec.disaggregation.mode", spec.disaggregation.mode, _REASON, cure)
 
 

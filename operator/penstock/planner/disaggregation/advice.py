@@ -114,9 +114,9 @@ def _closed_gates(site: Site, together: _Together) -> Iterator[str]:
     large = facts.active_parameters >= _FEWEST_ACTIVE_PARAMETERS
     if not large and not (facts.experts and facts.parameters >= _FEWEST_MIXTURE_PARAMETERS):
         yield (
-            f"{_billions(facts.active_parameters)} of {_billions(facts.parameters)} parameters are active, and it pays"
-            f" from {_billions(_FEWEST_ACTIVE_PARAMETERS)} active or {_billions(_FEWEST_MIXTURE_PARAMETERS)} in a"
-            " mixture of experts on"
+            f"{_billions(facts.active_parameters)} of its {_billions(facts.parameters)} parameters work on a token, and"
+            f" it pays from {_billions(_FEWEST_ACTIVE_PARAMETERS)}, or in a mixture of experts from"
+            f" {_billions(_FEWEST_MIXTURE_PARAMETERS)} in all on"
         )
     if load.prefix_hit_rate > _MOST_PREFIX_HITS:
         yield f"{load.prefix_hit_rate:.0%} of the prompts come from the prefix cache, which leaves little to prefill"

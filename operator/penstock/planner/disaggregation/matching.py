@@ -54,8 +54,7 @@ def best_layout(prefills: Iterable[Worker], decodes: Iterable[Worker], *, most_g
         layout
         for prefill in prefills
         for decode in decodes
-        for layout in _matched(prefill, decode)
-        if layout.gpus <= most_gpus
+        for layout in _matched(prefill, decode, most_gpus=most_gpus)
     ]
     return min(found, key=_rank, default=None)
 
@@ -72,13 +71,15 @@ def _rank(layout: PrefillDecode) -> tuple[float, int, int]:
     return -layout.requests_per_second / layout.gpus, layout.gpus, layout.prefill.gpus
 
 
-def _matched(prefill: Worker, decode: Worker) -> Iterator[PrefillDecode]:
-    """For each number of prefill workers the two numbers of decode workers around the matching one."""
+def _matched(prefill: Worker, decode: Worker, *, most_gpus: int) -> Iterator[PrefillDecode]:
+    """For each number of prefill workers the two numbers of decode workers around the matching one, or what is left."""
     ratio = (prefill.requests_per_second * _PREFILL_SHARE) / (decode.requests_per_second * _DECODE_SHARE)
     for count in range(1, MOST_WORKERS + 1):
-        for others in {max(1, int(count * ratio)), ceil(count * ratio)}:
-            if others <= MOST_WORKERS:
-                yield PrefillDecode(prefill, count, decode, others)
+        most = min(MOST_WORKERS, (most_gpus - count * prefill.gpus) // decode.gpus)
+        if most < 1:
+            return
+        for others in {min(most, max(1, int(count * ratio))), min(most, ceil(count * ratio))}:
+            yield PrefillDecode(prefill, count, decode, others)
 
 
 def _carrying(prefill: Worker, decode: Worker, rate: float) -> tuple[PrefillDecode, int]:
