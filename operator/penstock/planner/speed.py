@@ -11,7 +11,19 @@ from penstock.catalogue.accelerators import Accelerator, FormatSupport
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.memory import kv_bytes_per_token, weights_bytes_per_gpu
 
-__all__ = ["PLANNED_UTILISATION", "Bound", "Capacity", "Promise", "Replica", "Speed", "Traffic", "capacity", "speed"]
+__all__ = [
+    "PLANNED_UTILISATION",
+    "Bound",
+    "Capacity",
+    "Promise",
+    "Replica",
+    "Speed",
+    "Traffic",
+    "capacity",
+    "decode_speed",
+    "prefill_tokens_per_second",
+    "speed",
+]
 
 PLANNED_UTILISATION = 0.75
 """Of the modelled request rate, what a plan counts on: arrivals are bursty (sizing.md 4.1, 6.5)."""
@@ -106,6 +118,19 @@ def speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
     whole = first + each * max(0, traffic.output_tokens - 1)
     rate = concurrency / whole
     return Speed(concurrency, first, each, rate, rate * traffic.output_tokens)
+
+
+def decode_speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
+    """A worker that only decodes: no prompt ever takes time from its steps; TTFT is one step."""
+    step = _step_seconds(replica, traffic, concurrency)
+    each = step / (1 + traffic.accepted_drafts)
+    rate = concurrency / (step + each * max(0, traffic.output_tokens - 1))
+    return Speed(concurrency, step, each, rate, rate * traffic.output_tokens)
+
+
+def prefill_tokens_per_second(replica: Replica, prompt_tokens: int) -> float:
+    """Prompt tokens that a worker which only prefills gets through, with prompts of this length waiting."""
+    return prompt_tokens / _prefill_seconds(replica, Traffic(prompt_tokens, 1))
 
 
 def capacity(replica: Replica, traffic: Traffic, promise: Promise, *, most_concurrent: int) -> Capacity | None:
