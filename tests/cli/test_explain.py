@@ -38,7 +38,8 @@ def test_a_pipe_gets_indented_lines(tmp_path: Path) -> None:
     lines = run_on(explain, tmp_path, *FLEET, words=("modeldeployment/team/chat",)).stdout.splitlines()
     assert lines[0] == "ModelDeployment team/chat"
     assert lines[1].startswith("Placed: 1 replica in pool h100")
-    assert "* h100 BF16 vLLM TP1: Chosen" in lines
+    assert any(line.startswith("* h100") for line in lines)
+    assert any(line.lstrip().startswith("* TP1: Chosen") for line in lines)
     assert any(
         line.startswith("abroad: OutsideJurisdiction: all of its countries must lie inside EU") for line in lines
     )
@@ -58,7 +59,7 @@ def test_terminals_get_a_tree_that_fits(tmp_path: Path, columns: int) -> None:
     big = changed(DEPLOYMENT, model="meta-llama/Llama-3.3-70B-Instruct")
     out = run_on(explain, tmp_path, POOL, big, words=("md/chat",), columns=columns).stdout
     assert max(map(cell_len, out.splitlines())) <= columns
-    assert "* h100 BF16 vLLM" in out
+    assert any(line.startswith("* h100") for line in out.splitlines())
     assert "├── * TP4: Chosen" in out
     assert "WeightsDoNotFit" in out
 

@@ -175,6 +175,53 @@ def test_gpus_that_pods_of_others_hold_are_not_planned(tmp_path: Path) -> None:
     assert data_of(result)["pools"][0]["gpusHeldByOthers"] == 7
 
 
+EUROS = named(POOL, "euros", price={"perGPUHour": "2.00", "currency": "EUR"})
+
+
+def test_exchange_rates_make_the_total_one_sum(tmp_path: Path) -> None:
+    fleet = (POOL, EUROS, DEPLOYMENT, named(DEPLOYMENT, "second", placement={"pools": ["h100"]}))
+    result = run_on(plan, tmp_path, *fleet, words=("--exchange-rate", "EUR=1.10", "-o", "json"))
+    assert [each["plan"]["pool"] for each in data_of(result)["deployments"]] == ["euros", "h100"]
+    assert data_of(result)["pricePerHour"] == ["4.70 USD"]
+
+
+def test_without_a_rate_currencies_stay_apart(tmp_path: Path) -> None:
+    fleet = (POOL, EUROS, DEPLOYMENT, named(DEPLOYMENT, "second", placement={"pools": ["h100"]}))
+    content = data_of(run_on(plan, tmp_path, *fleet, words=("-o", "json")))
+    assert content["pricePerHour"] == ["2.00 EUR", "2.50 USD"]
+
+
+def test_a_budget_is_kept_and_says_who_has_no_place_for_it(tmp_path: Path) -> None:
+    fleet = (POOL, DEPLOYMENT, named(DEPLOYMENT, "second"))
+    result = run_on(plan, tmp_path, *fleet, words=("--max-price-per-hour", "4", "-o", "json"))
+    assert result.exit_code == 2
+    assert [each["placed"] for each in data_of(result)["deployments"]] == [True, False]
+    assert "limit '--max-price-per-hour' of 4.00 USD/h" in result.stdout
+    assert run_on(plan, tmp_path, *fleet, words=("--max-price-per-hour", "5")).exit_code == 0
+
+
+OPTIONS = {
+    "a budget in words": (("--max-price-per-hour", "abc"), "`--max-price-per-hour` 'abc'", "2.10EUR"),
+    "a negative budget": (("--max-price-per-hour", "-4"), "`--max-price-per-hour` '-4'", "not negative"),
+    "a rate of nothing": (("--exchange-rate", "1.08"), "`--exchange-rate` '1.08'", "EUR=1.08"),
+    "a rate in words": (("--exchange-rate", "EUR=much"), "`--exchange-rate` 'EUR=much'", "above 0"),
+    "a currency that is none": (("--exchange-rate", "euro=1.08"), "euro", "three capital letters"),
+    "a GPU type of no pool": (("--accelerator", "H100"), "POOL=NAME", "h100-eu=H100-SXM-80GB"),
+    "an accelerator that nobody knows": (("--accelerator", "h100=H1000"), "H1000", "Use one of"),
+    "nodes without GPUs": (("--gpus-per-node", "0"), "--gpus-per-node", "1<=x<=16"),
+}
+
+
+@pytest.mark.parametrize(("words", "what", "cure"), OPTIONS.values(), ids=OPTIONS)
+def test_options_that_cannot_be_acted_on_are_refused(
+    tmp_path: Path, words: tuple[str, ...], what: str, cure: str
+) -> None:
+    result = run_on(plan, tmp_path, POOL, DEPLOYMENT, words=words)
+    assert result.exit_code == 2
+    assert what in result.stderr
+    assert cure in result.stderr
+
+
 def test_what_is_refused_is_told_apart_and_the_rest_is_planned(tmp_path: Path) -> None:
     refused = named(DEPLOYMENT, "tenants", adapters=[{"name": "a", "source": "a/b"}])
     result = run_on(plan, tmp_path, POOL, DEPLOYMENT, refused, words=("-o", "json"))

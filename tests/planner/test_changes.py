@@ -60,6 +60,13 @@ def test_each_change_has_its_kind_and_reason(before: Footprint | None, kind: Cha
     assert change.after == NOW
 
 
+def test_the_reason_is_that_of_the_same_layout_where_there_is_one() -> None:
+    other = Rejection(RejectionReason.NO_FREE_GPUS, "full", pool="old", precision="FP8", tensor_parallel=8)
+    same = Rejection(RejectionReason.COSTS_MORE, "dearer", pool="old", precision="FP8", tensor_parallel=2)
+    change = one(replace(NOW, pool="old"), decided(plan_of(), nodes=2, rejections=(other, same)))
+    assert change.why == "old FP8 TP2: CostsMore: dearer"
+
+
 def test_what_lost_its_place_says_why() -> None:
     change = one(NOW, decided(None, message="it fits nowhere"))
     assert (change.kind, change.after, change.why) == (ChangeKind.UNPLACED, None, "it fits nowhere")

@@ -2,24 +2,21 @@
 
 from dataclasses import replace
 
-import pytest
-
 from builders.fleet import place_one, pool, tenant
 from penstock.api.quantities import Money
 from penstock.planner.fleet import Tenant
-from penstock.planner.outlook import outlook, token_price
+from penstock.planner.outlook import Outlook, outlook, token_price
 from penstock.planner.plan import Expectation, Plan
 from penstock.planner.requirements import Load, requirements_of
 
-LOAD = Load(None, prompt_tokens=900, output_tokens=100, stated=True, concurrency=8, estimated=False)
+LOAD = Load(None, prompt_tokens=900, output_tokens=100, stated=True, total_concurrency=8)
 STATED = Expectation(8, 100.0, 20.0, requests_per_second=4.0, output_tokens_per_second=400.0)
 
 
 def planned(asks: Tenant, price: str | None = "3.60") -> Plan:
-    """As a plan without an expectation of its own."""
     assignment = place_one([pool("p", price=price)], asks).assignment
     assert assignment is not None
-    return replace(assignment.plan, expected=None)
+    return assignment.plan
 
 
 def test_a_million_tokens_cost_the_hour_over_the_hours_tokens() -> None:
@@ -41,25 +38,13 @@ def test_what_the_plan_says_is_taken_at_its_word() -> None:
     assert found.price == token_price(Money.parse("3.60", "USD"), 400.0, requirements_of(asks).load)
 
 
-@pytest.mark.parametrize("concurrency", [1, 24])
-def test_a_stated_concurrency_is_what_a_replica_is_timed_at(concurrency: int) -> None:
-    asks = tenant(spec={"model": "org/small", "workload": {"concurrency": concurrency}})
-    found = outlook(asks, planned(asks)).expected
-    assert found is not None
-    assert found.concurrency == concurrency
-    assert found.output_tokens_per_second == pytest.approx(found.requests_per_second * 512)
-
-
-def test_nothing_is_said_of_a_promise_that_is_not_kept_or_of_a_checkpoint_that_nobody_knows() -> None:
-    asks = tenant(spec={"model": "org/small"})
-    plan = planned(asks)
-    hurried = tenant(spec={"model": "org/small", "serviceLevel": {"timePerOutputTokenMilliseconds": 1}})
-    assert outlook(hurried, plan).expected is None
-    assert outlook(replace(asks, facts={}), plan).expected is None
-
-
 def test_without_a_price_there_is_no_price_per_token() -> None:
     asks = tenant(spec={"model": "org/small"})
     found = outlook(asks, planned(asks, price=None))
     assert found.expected is not None
     assert found.price is None
+
+
+def test_a_plan_that_expects_nothing_promises_no_price() -> None:
+    asks = tenant(spec={"model": "org/small"})
+    assert outlook(asks, replace(planned(asks), expected=None)) == Outlook(None, None)

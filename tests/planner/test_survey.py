@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,15 +10,16 @@ from penstock.api.formats import EngineName
 from penstock.api.quantities import Money
 from penstock.catalogue.accelerators import by_name
 from penstock.catalogue.models import built_in
-from penstock.planner.fitting import FitQuestion, fit
+from penstock.planner.fitting import FitQuestion, Way, fit
+from penstock.planner.outlook import token_price
 from penstock.planner.plan import RejectionReason
 from penstock.planner.requirements import Load
-from penstock.planner.speed import PLANNED_UTILISATION, Promise
+from penstock.planner.speed import Promise
 from penstock.planner.survey import SurveyQuestion, SurveyRow, survey
 
 MODEL = built_in("Qwen/Qwen3-32B")
 assert MODEL is not None
-LOAD = Load(None, prompt_tokens=1000, output_tokens=250, stated=True, concurrency=None, estimated=False)
+LOAD = Load(None, prompt_tokens=1000, output_tokens=250, stated=True)
 PRICES = {"H100-SXM-80GB": Money.parse("2.50", "USD"), "A100-SXM-80GB": Money.parse("1.20", "USD")}
 
 
@@ -30,8 +30,11 @@ def asked(*gpus: str, **changes: Any) -> tuple[SurveyRow, ...]:
 
 
 def load(**changes: Any) -> Load:
-    known = {"max_context_tokens": None, "concurrency": None, "prompt_tokens": 1000, "output_tokens": 250}
-    return Load(**{**known, "stated": True, "estimated": False, **changes})
+    return Load(**{"max_context_tokens": None, "prompt_tokens": 1000, "output_tokens": 250, "stated": True, **changes})
+
+
+def in_flight(count: int) -> Load:
+    return load(total_concurrency=count, likely_concurrency=count)
 
 
 def test_there_is_a_row_for_every_size_in_the_order_asked_and_one_of_them_is_the_best() -> None:
@@ -50,10 +53,9 @@ def test_it_fits_where_the_planner_fits_it_with_the_same_memory() -> None:
                 accelerator=by_name(row.accelerator),
                 engine=EngineName.VLLM,
                 engine_version=row.engine_version,
-                tensor_parallel=row.tensor_parallel,
+                way=Way(row.tensor_parallel),
                 load=LOAD,
-                time_to_first_token_seconds=None,
-                time_per_output_token_seconds=None,
+                promise=Promise(),
             )
         )
         assert row.memory == found.memory
@@ -63,7 +65,7 @@ def test_it_fits_where_the_planner_fits_it_with_the_same_memory() -> None:
 MISFITS: Mapping[str, tuple[dict[str, Any], RejectionReason, str]] = {
     "weights": ({"accelerators": (by_name("L4-24GB"),)}, RejectionReason.WEIGHTS_TOO_LARGE, "of weights"),
     "context": ({"load": load(max_context_tokens=40_000)}, RejectionReason.CONTEXT_TOO_LARGE, "40,000 tokens"),
-    "load": ({"load": load(concurrency=900)}, RejectionReason.NO_ROOM_FOR_LOAD, "900 requests at once"),
+    "load": ({"load": in_flight(900)}, RejectionReason.NO_ROOM_FOR_LOAD, "900 requests at once"),
     "heads": ({"sizes": (3,)}, RejectionReason.SHARDING, "64 attention heads cannot be shared by 3 GPUs"),
     "promise": ({"promise": Promise(None, 0.001)}, RejectionReason.SERVICE_LEVEL, "1 ms"),
     "format": (
@@ -92,13 +94,13 @@ def test_what_does_not_fit_says_what_binds(changes: dict[str, Any], reason: Reje
     assert "would work" in row.message or "use tensor parallel" in row.message
 
 
-def test_a_promise_that_the_load_breaks_says_how_many_in_flight_would_keep_it() -> None:
-    free = asked(sizes=(2,), load=load(concurrency=48))[0].expected
+def test_a_promise_that_the_load_breaks_says_so_with_numbers() -> None:
+    free = asked(sizes=(2,), load=in_flight(48))[0].expected
     assert free is not None
     promise = Promise(None, free.time_per_output_token_milliseconds * 0.9 / 1000)
-    (row,) = asked(sizes=(2,), load=load(concurrency=48), promise=promise)
+    (row,) = asked(sizes=(2,), load=in_flight(48), promise=promise)
     assert row.reason == RejectionReason.SERVICE_LEVEL
-    assert re.search(r"with 48 in flight TPOT \d+ ms instead of \d+; would work: at most \d+ requests", row.message)
+    assert re.search(r"predicted to take [0-9.]+ ms with \d+ requests? at once", row.message)
 
 
 def test_the_best_is_the_cheapest_per_token_of_those_with_a_price() -> None:
@@ -116,21 +118,19 @@ def test_without_prices_the_best_has_most_tokens_per_gpu() -> None:
     assert next(row for row in rows if row.best) is rows[rates.index(max(rates))]
 
 
-def test_a_request_rate_takes_as_many_replicas_as_carry_it_within_the_planned_utilisation() -> None:
+def test_a_request_rate_takes_as_many_replicas_as_carry_it_within_what_one_is_planned_for() -> None:
     alone = asked(sizes=(2,), prices=PRICES)[0]
-    assert alone.expected is not None
-    rate = Decimal(str(round(alone.expected.requests_per_second * 2.5, 3)))
-    (row,) = asked(sizes=(2,), prices=PRICES, requests_per_second=rate)
+    rate = alone.requests_per_second * 2.5
+    (row,) = asked(sizes=(2,), prices=PRICES, load=load(total_requests_per_second=rate, most_replicas=1000))
     assert row.replicas == 3
     assert row.expected is not None
-    assert row.expected.requests_per_second == pytest.approx(float(rate) / 3)
+    assert row.expected.requests_per_second == pytest.approx(rate / 3)
     assert str(row.price_per_hour) == "15.00 USD"
-    assert row.expected.concurrency <= alone.expected.concurrency
-    assert PLANNED_UTILISATION < 1
+    assert row.token_price == token_price(Money.parse("15", "USD"), rate * 250, LOAD)
 
 
 def test_a_concurrency_is_what_it_is_timed_at() -> None:
-    few, many = (asked(sizes=(2,), load=load(concurrency=count))[0].expected for count in (4, 64))
+    few, many = (asked(sizes=(2,), load=in_flight(count))[0].expected for count in (4, 64))
     assert few is not None
     assert many is not None
     assert (few.concurrency, many.concurrency) == (4, 64)

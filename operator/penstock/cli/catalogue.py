@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from penstock.cli.catalogue_rows import accelerator_rows, engine_rows, model_rows
-from penstock.cli.fit_options import option_refused
 from penstock.cli.output import output_option, write_data
+from penstock.cli.refusing import option_refused
 from penstock.cli.tables import Sheet, show
 
 __all__ = ["catalogue"]

@@ -11,8 +11,8 @@ from penstock.api.formats import Precision
 from penstock.api.quantities import parse_bytes
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.models import ConfigFacts, ModelFacts, built_in, built_in_names, facts_from_config
-from penstock.cli.fit_options import option_refused
-from penstock.cli.planning import InputRefused, ask_hub
+from penstock.cli.planning import ask_hub
+from penstock.cli.refusing import InputRefused, option_refused
 from penstock.hub.client import Hub, HubQuestion
 
 __all__ = ["Lookup", "checkpoints_named", "model_facts"]

@@ -12,7 +12,7 @@ from penstock.api.quantities import Money
 from penstock.api.refusals import Refused
 from penstock.api.validation import parse
 from penstock.cli.fleet_files import contents
-from penstock.cli.planning import InputRefused
+from penstock.cli.refusing import InputRefused
 from penstock.planner.changes import Footprint
 from penstock.planner.fleet import DeploymentKey
 from penstock.reconcilers.custom import wanted_replicas

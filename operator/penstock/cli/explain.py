@@ -17,11 +17,11 @@ from penstock.cli.explanation import (
     explain_placement,
     explain_planned_pool,
 )
-from penstock.cli.fit_options import option_refused
 from penstock.cli.output import output_option, write_data
 from penstock.cli.plan_report import report
-from penstock.cli.planning import EXIT_REFUSED, FleetQuestion, InputRefused, fleet_options, make_plan
+from penstock.cli.planning import FleetQuestion, fleet_options, make_plan
 from penstock.cli.reading import read_view
+from penstock.cli.refusing import EXIT_REFUSED, InputRefused, option_refused
 from penstock.cluster.resources import INFERENCE_POOLS, MODEL_DEPLOYMENTS
 from penstock.operations.view import ClusterView, Gap, name_of, namespace_of
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from penstock.api.formats import EngineName, Precision
 from penstock.catalogue.models import ModelFacts
 from penstock.cli.checkpoints import Lookup, checkpoints_named, model_facts
 from penstock.cli.fit_data import data_of
-from penstock.cli.fit_options import accelerators_named, limited_rate, option_refused, prices_named
 from penstock.cli.fit_tables import write_markdown, write_rows
+from penstock.cli.option_values import accelerators_named, limited_rate, prices_named
 from penstock.cli.output import markdown_output_option, write_data
-from penstock.cli.planning import EXIT_REFUSED
+from penstock.cli.refusing import EXIT_REFUSED, option_refused
 from penstock.planner.requirements import Load
 from penstock.planner.speed import Promise
 from penstock.planner.survey import SURVEYED_SIZES, SurveyQuestion, survey
@@ -23,6 +24,7 @@ __all__ = ["fit"]
 
 _TOKENS = click.IntRange(1, 10_000_000)
 _REQUESTS = click.IntRange(1, 1_000_000)
+_MOST_REPLICAS = 1000
 _MILLISECONDS = click.FloatRange(0, 3_600_000, min_open=True)
 
 
@@ -129,7 +131,7 @@ def _question(options: dict[str, Any]) -> SurveyQuestion:
             reason="belongs to no engine",
             cure="Name one by --engine",
         )
-    load = _load(options)
+    load = _load(options, rate)
     checkpoints = _checkpoints(options, load)
     engine = EngineName(options["engine"]) if options["engine"] else None
     return SurveyQuestion(
@@ -140,12 +142,11 @@ def _question(options: dict[str, Any]) -> SurveyQuestion:
         sizes=tuple(sorted(set(options["sizes"]))) or SURVEYED_SIZES,
         engines=(engine,) if engine else tuple(EngineName),
         engine_versions={engine: options["engine_version"]} if engine and options["engine_version"] else {},
-        requests_per_second=rate,
         prices=prices_named(options["prices"]),
     )
 
 
-def _load(options: dict[str, Any]) -> Load:
+def _load(options: dict[str, Any], rate: Decimal | None) -> Load:
     context, prompt, output = options["context"], options["prompt"], options["output"]
     if context is not None and prompt + output > context:
         cure = f"Raise it to {prompt + output}, or lower --prompt or --answer"
@@ -160,8 +161,10 @@ def _load(options: dict[str, Any]) -> Load:
         prompt_tokens=prompt,
         output_tokens=output,
         stated=True,
-        concurrency=options["concurrency"],
-        estimated=False,
+        total_concurrency=options["concurrency"],
+        total_requests_per_second=None if rate is None else float(rate),
+        likely_concurrency=options["concurrency"],
+        most_replicas=1 if rate is None else _MOST_REPLICAS,
     )
 
 

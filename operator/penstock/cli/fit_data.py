@@ -10,11 +10,12 @@ from penstock.planner.survey import SurveyQuestion, SurveyRow
 __all__ = ["data_of"]
 
 _FORMAT = 1
+_DIGITS = 3
 
 
 def data_of(question: SurveyQuestion, rows: Iterable[SurveyRow]) -> dict[str, Any]:
     """The question as it was understood, and a row per GPU type, checkpoint and size."""
-    load, rate = question.load, question.requests_per_second
+    load = question.load
     return {
         "format": _FORMAT,
         "checkpoints": [_checkpoint(facts) for facts in question.checkpoints],
@@ -22,8 +23,8 @@ def data_of(question: SurveyQuestion, rows: Iterable[SurveyRow]) -> dict[str, An
             "promptTokens": load.prompt_tokens,
             "outputTokens": load.output_tokens,
             "maxContextTokens": load.max_context_tokens,
-            "concurrency": load.concurrency,
-            "requestsPerSecond": None if rate is None else str(rate),
+            "concurrency": load.total_concurrency,
+            "requestsPerSecond": load.total_requests_per_second,
         },
         "rows": [_row(row) for row in rows],
     }
@@ -67,7 +68,7 @@ def _figures(row: SurveyRow) -> dict[str, Any]:
         "kvTokens": memory.kv_tokens if memory else None,
         "longestContextTokens": row.longest_context_tokens if memory else None,
         "mostConcurrent": row.most_concurrent if memory else None,
-        "bound": str(row.bound) or None,
+        "requestsPerSecond": round(row.requests_per_second, _DIGITS) if memory else None,
         "expected": expected_data(row.expected),
         "replicas": row.replicas if memory else None,
         "pricePerHour": str(row.price_per_hour) if row.price_per_hour else None,

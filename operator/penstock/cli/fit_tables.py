@@ -55,16 +55,16 @@ def _asked(question: SurveyQuestion) -> str:
         f"{facts.model} ({facts.precision}, {facts.weights_bytes / _GIB:.1f} GiB)" for facts in question.checkpoints
     )
     how = "as much as it carries"
-    if question.requests_per_second is not None:
-        how = f"{question.requests_per_second} requests/s"
-    elif load.concurrency is not None:
-        how = f"{load.concurrency:,} in flight per replica"
+    if load.total_requests_per_second is not None:
+        how = f"{load.total_requests_per_second:,g} requests/s"
+    elif load.total_concurrency is not None:
+        how = f"{load.total_concurrency:,} in flight per replica"
     longest = f", requests up to {load.max_context_tokens:,} tokens" if load.max_context_tokens else ""
     return f"{models}: prompts of {load.prompt_tokens:,} and answers of {load.output_tokens:,} tokens, {how}{longest}"
 
 
 def _sheet(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Sheet:
-    several, replicated = len(question.checkpoints) > 1, question.requests_per_second is not None
+    several, replicated = len(question.checkpoints) > 1, question.load.total_requests_per_second is not None
     priced = bool(question.prices)
     columns = {
         "": Column(""),
@@ -78,10 +78,10 @@ def _sheet(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Sheet:
         "context": Column("context", right=True, drop=5),
         "at once": Column("at once", right=True, drop=6),
         **({"replicas": Column("replicas", right=True)} if replicated else {}),
+        "req/s": Column("req/s", right=True, drop=7),
         "out tok/s": Column("out tok/s", right=True, drop=1),
         "TTFT": Column("TTFT", right=True, drop=4),
         "TPOT": Column("TPOT", right=True, drop=3),
-        "binds": Column("binds", drop=13),
         **({"per hour": Column("per hour", right=True, drop=1)} if priced else {}),
         **({"per Mtok in+out": Column("per Mtok in+out", right=True)} if priced else {}),
     }
@@ -108,7 +108,7 @@ def _cells(row: SurveyRow) -> dict[str, str | Text]:
         "out tok/s": f"{expected.output_tokens_per_second * row.replicas:,.0f}" if expected else "",
         "TTFT": f"{expected.time_to_first_token_milliseconds:,.0f} ms" if expected else "",
         "TPOT": f"{expected.time_per_output_token_milliseconds:,.1f} ms" if expected else "",
-        "binds": row.bound,
+        "req/s": f"{row.requests_per_second:,.2f}",
         "per hour": str(row.price_per_hour or "-"),
         "per Mtok in+out": str(row.token_price.all_tokens) if row.token_price else "-",
     }

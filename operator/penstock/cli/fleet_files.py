@@ -23,7 +23,9 @@ from penstock.api.supported import unsupported
 from penstock.api.validation import parse
 from penstock.catalogue.accelerators import Accelerator, by_name, detect
 from penstock.catalogue.models import ModelFacts
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fleet import FleetSnapshot, Tenant
+from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.facts import Checkpoint, checkpoints_of
 from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
@@ -51,11 +53,13 @@ LookUp = Callable[[Checkpoint], ModelFacts | Refusal]
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What the files leave open: free nodes per pool, GPUs per node, accelerators and namespace labels by name."""
+    """What the files leave open: free nodes per pool, GPUs per node, accelerators by pool, exchange rates, budgets."""
 
     nodes_per_pool: int
     gpus_per_node: int
     accelerators: Mapping[str, str]
+    rates: Rates = NO_RATES
+    limits: tuple[SpendingLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +278,8 @@ def build_fleet(
     fleet = FleetSnapshot(
         pools=build_pools(documents.pools, nodes, members, gpus_by_node(others)),
         tenants=tuple(_tenant(each, documents, look_up) for each in documents.deployments),
+        rates=assumptions.rates,
+        limits=assumptions.limits,
     )
     return fleet, tuple(assumed)
 
@@ -322,4 +328,5 @@ def _tenant(custom: Custom[ModelDeployment], documents: Documents, look_up: Look
         namespace_labels=labels,
         facts={name: answer for name, answer in answers.items() if isinstance(answer, ModelFacts)},
         unknown={name: answer for name, answer in answers.items() if isinstance(answer, Refusal)},
+        priority=spec.placement.priority,
     )

@@ -11,7 +11,8 @@ from penstock.cli.output import markdown_output_option, write_data
 from penstock.cli.plan_markdown import write_markdown
 from penstock.cli.plan_report import report
 from penstock.cli.plan_text import write_text
-from penstock.cli.planning import EXIT_REFUSED, FleetQuestion, Planned, fleet_options, make_plan
+from penstock.cli.planning import FleetQuestion, Planned, fleet_options, make_plan
+from penstock.cli.refusing import EXIT_REFUSED
 from penstock.cluster.resources import MODEL_DEPLOYMENTS
 from penstock.planner.changes import Footprint
 from penstock.planner.fleet import DeploymentKey

@@ -8,10 +8,11 @@ from penstock.api.quantities import Money
 from penstock.cli.fleet_files import Assumed, NotActedOn
 from penstock.cli.planning import Planned
 from penstock.planner.changes import Change, ChangeKind, Footprint, compare, footprint_of
+from penstock.planner.exchange import Rates
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.outlook import Outlook, outlook
 from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
-from penstock.planner.totals import PoolTotal, by_currency, differences, money_in_words, pool_totals
+from penstock.planner.totals import PoolTotal, by_currency, differences, in_base, money_in_words, pool_totals
 
 __all__ = ["Placement", "PlanReport", "expected_data", "memory_data", "report"]
 
@@ -53,6 +54,7 @@ class PlanReport:
     pools: tuple[PoolTotal, ...]
     assumed: tuple[Assumed, ...]
     changes: tuple[Change, ...] | None
+    rates: Rates
 
     @property
     def complete(self) -> bool:
@@ -62,12 +64,14 @@ class PlanReport:
     @property
     def after(self) -> tuple[Money, ...]:
         """What the plan costs for an hour."""
-        return by_currency(each.footprint.price_per_hour for each in self.placements if each.footprint)
+        spent = by_currency(each.footprint.price_per_hour for each in self.placements if each.footprint)
+        return in_base(spent, self.rates)
 
     @property
     def before(self) -> tuple[Money, ...]:
         """What it is compared with costs for an hour."""
-        return by_currency(each.before.price_per_hour for each in self.changes or () if each.before)
+        spent = by_currency(each.before.price_per_hour for each in self.changes or () if each.before)
+        return in_base(spent, self.rates)
 
     @property
     def summary(self) -> str:
@@ -123,6 +127,7 @@ def report(planned: Planned, before: Mapping[DeploymentKey, Footprint] | None) -
         pools=pool_totals(fleet, decisions),
         assumed=planned.assumed,
         changes=None if before is None else compare(_known(before, planned), decisions),
+        rates=fleet.rates,
     )
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
@@ -25,7 +25,9 @@ from penstock.cli.fleet_files import (
     build_fleet,
     read_documents,
 )
+from penstock.cli.option_values import amount_of, rates_named
 from penstock.cli.reading import read_view
+from penstock.cli.refusing import InputRefused
 from penstock.cluster.resources import INFERENCE_POOLS, MODEL_DEPLOYMENTS, NAMESPACES, NODES, PODS
 from penstock.errors import HubError
 from penstock.hub.client import Hub, HubQuestion
@@ -33,11 +35,10 @@ from penstock.operations.view import ClusterView, Gap
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.placement import place
 from penstock.planner.plan import Decision
+from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.facts import Checkpoint, FactsBook, checkpoints_of
 
-__all__ = ["EXIT_REFUSED", "FleetQuestion", "InputRefused", "Planned", "ask_hub", "fleet_options", "make_plan"]
-
-EXIT_REFUSED = 2
+__all__ = ["FleetQuestion", "Planned", "ask_hub", "fleet_options", "make_plan"]
 
 _MOST_QUESTIONS = 8
 _ASKER = ("", "plan")
@@ -45,21 +46,6 @@ _KINDS = (INFERENCE_POOLS, MODEL_DEPLOYMENTS, NAMESPACES, NODES, PODS)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class InputRefused(click.ClickException):
-    """Input that is not acted on: a line per refusal, and exit code 2."""
-
-    exit_code = EXIT_REFUSED
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = tuple(lines)
-        super().__init__("\n".join(self.lines))
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """The lines as they are, on standard error."""
-        for line in self.lines:
-            click.echo(line, file=file, err=file is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +78,10 @@ class Planned:
         return tuple(f"not seen: {kind}: {listing.message}" for kind, listing in gaps)
 
 
+_NAMES = (
+    *("paths", "pools", "nodes_per_pool", "gpus_per_node", "named", "most", "worth"),
+    *("ask_hub", "hub_url", "token", "target"),
+)
 _OPTIONS = (
     click.option(
         "-f",
@@ -116,6 +106,19 @@ _OPTIONS = (
     ),
     click.option("--gpus-per-node", type=click.IntRange(1, 16), default=8, show_default=True, help="GPUs on those."),
     click.option("--accelerator", "named", multiple=True, metavar="POOL=NAME", help="The GPU type of a pool."),
+    click.option(
+        "--max-price-per-hour",
+        "most",
+        metavar="AMOUNT",
+        help="The most that all of it may cost; in USD, or as in 90EUR.",
+    ),
+    click.option(
+        "--exchange-rate",
+        "worth",
+        multiple=True,
+        metavar="CURRENCY=USD",
+        help="What one unit of a currency is worth in US dollars, as in EUR=1.08. Left out: not compared.",
+    ),
     click.option("--hub/--no-hub", "ask_hub", default=False, show_default=True, help="Ask the hub for unknown models."),
     click.option("--hub-url", default="https://huggingface.co", show_default=True, help="The model hub or its mirror."),
     click.option("--token", envvar="HF_TOKEN", default=None, help="For private models; also from HF_TOKEN."),
@@ -128,9 +131,8 @@ def fleet_options(command: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **options: P.kwargs) -> T:
-        names = ("paths", "pools", "nodes_per_pool", "gpus_per_node", "named", "ask_hub", "hub_url", "token", "target")
-        given: dict[str, Any] = {name: options.pop(name) for name in names}
-        options["question"] = _question(**given)
+        given = {name: options.pop(name) for name in _NAMES}
+        options["question"] = _question(given)
         return command(*args, **options)
 
     made: Callable[P, T] = wrapped
@@ -139,22 +141,25 @@ def fleet_options(command: Callable[P, T]) -> Callable[P, T]:
     return made
 
 
-def _question(  # noqa: PLR0917 - always called by keyword
-    paths: tuple[Path, ...],
-    pools: tuple[Path, ...],
-    nodes_per_pool: int,
-    gpus_per_node: int,
-    named: tuple[str, ...],
-    ask_hub: bool,  # noqa: FBT001 - always called by keyword
-    hub_url: str,
-    token: str | None,
-    target: Target | None,
-) -> FleetQuestion:
-    if not paths and target is None:
+def _question(given: Mapping[str, Any]) -> FleetQuestion:
+    if not given["paths"] and given["target"] is None:
         message = "give files by -f, or a cluster by --context or --kubeconfig"
         raise click.UsageError(message)
-    assumptions = Assumptions(nodes_per_pool, gpus_per_node, _accelerators(named))
-    return FleetQuestion(paths, pools, assumptions, ask_hub, hub_url, token, target)
+    assumptions = Assumptions(
+        nodes_per_pool=given["nodes_per_pool"],
+        gpus_per_node=given["gpus_per_node"],
+        accelerators=_accelerators(given["named"]),
+        rates=rates_named(given["worth"]),
+        limits=_limits(given["most"]),
+    )
+    same = ("paths", "pools", "ask_hub", "hub_url", "token", "target")
+    return FleetQuestion(assumptions=assumptions, **{name: given[name] for name in same})
+
+
+def _limits(most: str | None) -> tuple[SpendingLimit, ...]:
+    if most is None:
+        return ()
+    return (SpendingLimit("--max-price-per-hour", amount_of("--max-price-per-hour", most)),)
 
 
 def _accelerators(named: tuple[str, ...]) -> dict[str, str]:

@@ -121,7 +121,7 @@ def _why(kind: ChangeKind, before: Footprint | None, after: Footprint | None, de
         return decision.message
     match kind:
         case ChangeKind.MOVED:
-            return decision.moved_because or _lost(decision.rejections, before.pool)
+            return decision.moved_because or _lost(decision.rejections, before)
         case ChangeKind.CHANGED:
             return ", ".join(_differences(before, after))
         case ChangeKind.SCALED:
@@ -132,18 +132,17 @@ def _why(kind: ChangeKind, before: Footprint | None, after: Footprint | None, de
             return ""
 
 
-def _lost(rejections: Sequence[Rejection], pool: str) -> str:
-    """Why the old pool was not taken again."""
-    lost = next(iter(_told(rejections, pool)), None)
-    if lost is None:
-        return f"pool {pool} is no candidate any more"
+def _lost(rejections: Sequence[Rejection], before: Footprint) -> str:
+    """Why the old pool was not taken again: by what is said of the same layout, else of what came nearest there."""
+    told = by_nearness(each for each in rejections if each.pool == before.pool)
+    if not told:
+        return f"pool {before.pool} is no candidate any more"
+    lost = min(
+        told, key=lambda each: (each.precision, each.tensor_parallel) != (before.precision, before.tensor_parallel)
+    )
     size = f"TP{lost.tensor_parallel}" if lost.tensor_parallel else ""
-    which = " ".join(part for part in (pool, lost.precision, size) if part)
+    which = " ".join(part for part in (before.pool, lost.precision, size) if part)
     return f"{which}: {lost.reason}: {lost.message}"
-
-
-def _told(rejections: Iterable[Rejection], pool: str) -> tuple[Rejection, ...]:
-    return by_nearness(each for each in rejections if each.pool == pool)
 
 
 def _differences(before: Footprint, after: Footprint) -> Iterable[str]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from penstock.api.quantities import Money
 from penstock.planner.changes import footprint_of
+from penstock.planner.exchange import Rates
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.plan import Decision
 
-__all__ = ["PoolTotal", "by_currency", "differences", "money_in_words", "pool_totals"]
+__all__ = ["PoolTotal", "by_currency", "differences", "in_base", "money_in_words", "pool_totals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ def by_currency(amounts: Iterable[Money | None]) -> tuple[Money, ...]:
         if amount is not None:
             sums[amount.currency] = sums.get(amount.currency, 0) + amount.micro
     return tuple(Money(currency, micro) for currency, micro in sorted(sums.items()))
+
+
+def in_base(amounts: Iterable[Money], rates: Rates) -> tuple[Money, ...]:
+    """The same in the base currency, as far as there are rates; a currency without one stands for itself."""
+    converted = ((each, rates.convert(each, rates.base) if rates.base else None) for each in amounts)
+    return by_currency(each if micro is None else Money(rates.base, micro) for each, micro in converted)
 
 
 def differences(before: Iterable[Money], after: Iterable[Money]) -> tuple[Money, ...]:
