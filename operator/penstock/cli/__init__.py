@@ -43,6 +43,8 @@ class _Lazy(click.Group):
             return None
         module, attribute = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        # Docstrings are raw text, and click's mark for lines that stay as they are is the character.
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
         return command
 
 
