@@ -18,7 +18,7 @@ from penstock.planner.offers import Market
 from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Rejection, RejectionReason
 from penstock.planner.requirements import Requirements, requirements_of
 
-__all__ = ["Desk", "Leaving", "Target", "choose", "no_room"]
+__all__ = ["Desk", "Leaving", "Target", "choose", "no_room", "open_candidates"]
 
 _NONE: Mapping[str, int] = {}
 _NONE_HELD: Mapping[DeploymentKey, int] = {}
@@ -103,6 +103,12 @@ class Target:
     only: bool = False
 
 
+def open_candidates(shortlist: Shortlist, leaving: Leaving | None) -> tuple[Candidate, ...]:
+    """Those outside the pool that is being left."""
+    left = leaving.plan.pool if leaving else None
+    return tuple(candidate for candidate in shortlist.candidates if candidate.plan.pool != left)
+
+
 @dataclass(slots=True)
 class _Search:
     """One deployment looking for a place."""
@@ -128,9 +134,8 @@ class _Search:
 
     @property
     def open_candidates(self) -> tuple[Candidate, ...]:
-        """Those outside the pool that is being left."""
-        left = self.leaving.plan.pool if self.leaving else None
-        return tuple(candidate for candidate in self.shortlist.candidates if candidate.plan.pool != left)
+        """Those that it may go to."""
+        return open_candidates(self.shortlist, self.leaving)
 
     def room(self, plan: Plan, extra: Mapping[str, int] = _NONE) -> tuple[str, ...]:
         """Nodes for as many replicas as there is room and quota for."""
@@ -168,12 +173,15 @@ def _as_decided(search: _Search, target: Target) -> Decision | None:
 
 def _passed_over(search: _Search, target: Target) -> Iterator[Rejection]:
     """What is liked better than the target, and who has it instead."""
+    told: set[str] = set()
     for candidate in search.open_candidates:
         plan = candidate.plan
         if plan == target.plan:
             return
         if plan.pool in target.yielded:
-            yield plan_rejection(plan, RejectionReason.YIELDED, target.yielded[plan.pool])
+            why = "its free GPUs go to others" if plan.pool in told else target.yielded[plan.pool]
+            told.add(plan.pool)
+            yield plan_rejection(plan, RejectionReason.YIELDED, why)
         elif len(search.room(plan)) < search.tenant.replicas:
             yield _no_room(search, plan)
 

@@ -63,8 +63,7 @@ class Tenant:
     revision's pods per node; `held` are the GPUs per node that pods of all its revisions hold (they
     are part of `Node.used`); `pending` counts pods of the newest revision bound to no node, since
     `pending_since`. `waiting_since` is when it last lost its hope of the preferred pool.
-    `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource. `priority`: greater is placed
-    first. `moves_automatically`: a better place is taken once it has been better for long enough, else only proposed.
+    `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource.
     """
 
     key: DeploymentKey
@@ -82,8 +81,6 @@ class Tenant:
     pending_since: datetime | None = None
     waiting_since: datetime | None = None
     gpu_quota: Mapping[str, int] = field(default_factory=dict)
-    priority: int = 0
-    moves_automatically: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from penstock.planner.candidates import Candidate, enumerate_candidates
 from penstock.planner.capacity import Ledger
-from penstock.planner.choosing import Desk, Leaving, Target, choose
+from penstock.planner.choosing import Desk, Leaving, Target, choose, open_candidates
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
 from penstock.planner.fleetwide.asks import Ask, Room, precedence, room_of
 from penstock.planner.fleetwide.moves import busy_pools, leads_to, movable
@@ -64,7 +64,7 @@ def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
             decisions[tenant.key], left = _stay(desk, tenant, tenant.current, footing)
             unsettled.extend([left] if left else [])
     unsettled.extend(_Unsettled(tenant) for tenant in tenants if tenant.current is None)
-    unsettled.sort(key=lambda each: (-each.tenant.priority, each.tenant.created, each.key))
+    unsettled.sort(key=lambda each: (-each.tenant.spec.placement.priority, each.tenant.created, each.key))
     decisions.update(_choose_all(desk, fleet, unsettled))
     if fleet.moves:
         decisions.update(tuple(_move(desk, fleet, decisions)))
@@ -124,8 +124,8 @@ def _ask(desk: Desk, unsettled: _Unsettled) -> Ask:
         key=tenant.key,
         created=tenant.created,
         replicas=tenant.replicas,
-        candidates=tuple(each for each in shortlist.candidates if left is None or each.plan.pool != left.plan.pool),
-        priority=tenant.priority,
+        candidates=open_candidates(shortlist, left),
+        priority=tenant.spec.placement.priority,
         pools=tenant.spec.placement.pools,
         patient=left is None and desk.patience_left(tenant) > 0,
     )
@@ -178,8 +178,9 @@ def _move(
     desk: Desk, fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]
 ) -> Iterator[tuple[DeploymentKey, Decision]]:
     """Carry out what has been better for long enough: one deployment at a time per pool, with room beside the old."""
-    busy = busy_pools(fleet, decisions)
-    for tenant, move in movable(fleet, decisions):
+    ready = tuple(movable(fleet, decisions))
+    busy = busy_pools(fleet, decisions) if ready else set()
+    for tenant, move in ready:
         current = tenant.current
         if current is None or {current.plan.pool, move.pool} & busy:
             continue

@@ -1,9 +1,8 @@
-"""What a move costs, what spot capacity and growth put on top of a price: money that is compared, not paid."""
+"""What a move costs, and what growth puts on top of a price: money that is compared, not paid for its own sake."""
 
-from penstock.api.inferencepool import CapacityType
 from penstock.planner.plan import Plan
 
-__all__ = ["cold_start_seconds", "growth_penalty", "interruption_penalty", "move_cost"]
+__all__ = ["cold_start_seconds", "growth_penalty", "move_cost"]
 
 _START_SECONDS = 240
 """Image, compilation, graphs and warm-up of a small model (sizing.md 6.3: 294 s with 16 GB of weights on an L40S)."""
@@ -11,10 +10,7 @@ _SECONDS_PER_GIGABYTE = 2
 """Weights that are fetched: with the above 9 minutes for 140 GB and 26 for 650 GB (sizing.md 6.3: 15 to 35)."""
 _NEW_NODE_SECONDS = 420
 """A node that an autoscaler brings: 3 to 10 minutes (sizing.md 6.3)."""
-_INTERRUPTIONS_PER_DAY = 1
-"""Of a replica on spot capacity: sellers state up to 20 % of capacity reclaimed in an hour, mostly much less."""
 _HOUR_SECONDS = 3600
-_DAY_HOURS = 24
 
 
 def cold_start_seconds(plan: Plan) -> int:
@@ -25,20 +21,6 @@ def cold_start_seconds(plan: Plan) -> int:
 def move_cost(plan: Plan, price_per_hour: int) -> int:
     """Of one replica: it is paid while it starts and does not serve yet, in the units of the price."""
     return price_per_hour * cold_start_seconds(plan) // _HOUR_SECONDS
-
-
-def interruption_penalty(plan: Plan, price_per_hour: int, capacity_type: CapacityType) -> int:
-    """What interruptions cost for an hour, in the units of the price; what is paid for anyway goes first of equals.
-
-    An interrupted replica is paid while it starts anew, and what it served is missing as long.
-    """
-    match capacity_type:
-        case CapacityType.SPOT:
-            return 2 + 2 * move_cost(plan, price_per_hour) * _INTERRUPTIONS_PER_DAY // _DAY_HOURS
-        case CapacityType.ON_DEMAND:
-            return 1
-        case CapacityType.RESERVED:
-            return 0
 
 
 def growth_penalty(plan: Plan, price_per_hour: int) -> int:

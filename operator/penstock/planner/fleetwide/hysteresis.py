@@ -4,7 +4,7 @@ Pure: `now` comes in, and since when a proposal stands is kept by whoever writes
 start the clock anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,14 +59,19 @@ def ripe(offered: Offered, now: datetime) -> bool:
     return now - offered.since >= RIPE_AFTER
 
 
-def due(offered: Mapping[DeploymentKey, Offered], now: datetime) -> dict[DeploymentKey, Move]:
-    """Moves that may be carried out: ripe, and with them all that pay only together. Giving way is never one."""
-    ready = {key for key, each in offered.items() if ripe(each, now)}
-    return {
-        key: _move(each.proposal)
+def due(
+    offered: Mapping[DeploymentKey, Offered], now: datetime, automatic: Collection[DeploymentKey]
+) -> dict[DeploymentKey, Move]:
+    """Moves that may be carried out: ripe, of deployments that move by themselves, with all that pay only together.
+
+    Giving way is never carried out: taking a place from somebody who serves is a matter for people.
+    """
+    ready = {
+        key
         for key, each in offered.items()
-        if each.proposal.target is not None and each.proposal.together <= ready
+        if key in automatic and each.proposal.target is not None and ripe(each, now)
     }
+    return {key: _move(offered[key].proposal) for key in sorted(ready) if offered[key].proposal.together <= ready}
 
 
 def _move(proposal: Proposal) -> Move:

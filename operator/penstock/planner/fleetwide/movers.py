@@ -78,7 +78,7 @@ def _ask(tenant: Tenant, candidates: Iterable[Candidate], *, running: Plan | Non
         created=tenant.created,
         replicas=tenant.replicas,
         candidates=tuple(candidates),
-        priority=tenant.priority,
+        priority=tenant.spec.placement.priority,
         pools=tenant.spec.placement.pools,
         running=running,
         standing=tenant.replicas if running else 0,
@@ -90,7 +90,8 @@ def _worth_leaving_for(tenant: Tenant, current: Plan, candidates: tuple[Candidat
 
     Within a pool only a cheaper plan is worth a cold start; across currencies only a pool that the user prefers.
     """
-    here = next((each for each in candidates if _alike(each.plan, current)), None)
+    same = next((each for each in candidates if each.plan == current), None)
+    here = same or next((each for each in candidates if _alike(each.plan, current)), None)
     standing = here.standing if here else Standing.LAST_RESORT
     kept = [
         replace(each, plan=current, can_grow=False) if each is here else each

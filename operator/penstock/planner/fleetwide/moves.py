@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from penstock.api.modeldeployment import MovePolicy
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move, Tenant
 from penstock.planner.plan import Decision, DecisionReason, Plan
 
@@ -18,10 +19,12 @@ def movable(fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]) -
     """Deployments that move by themselves, run where they were meant to, and have somewhere better to go."""
     by_key = {tenant.key: tenant for tenant in fleet.tenants}
     found = [(by_key[key], move) for key, move in fleet.moves.items() if key in by_key]
-    for tenant, move in sorted(found, key=lambda each: (-each[0].priority, each[0].created, each[0].key)):
+    for tenant, move in sorted(
+        found, key=lambda each: (-each[0].spec.placement.priority, each[0].created, each[0].key)
+    ):
         decision = decisions.get(tenant.key)
         kept = decision is not None and decision.reason == DecisionReason.KEPT
-        if kept and tenant.moves_automatically and not in_transition(tenant):
+        if kept and tenant.spec.placement.move_policy is MovePolicy.AUTOMATIC and not in_transition(tenant):
             current = tenant.current
             if current is not None and not leads_to(move, current.plan):
                 yield tenant, move

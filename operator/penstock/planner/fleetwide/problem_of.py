@@ -5,12 +5,13 @@ compared: its options come after those that are, in the order in which the candi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock.planner.allocation.problem import Budget, Demand, Option, Problem, Supply
 from penstock.planner.exchange import Rates
 from penstock.planner.fleetwide.asks import Ask, Room, precedence
-from penstock.planner.fleetwide.costs import growth_penalty, interruption_penalty, move_cost
+from penstock.planner.fleetwide.costs import growth_penalty, move_cost
+from penstock.planner.offers import CAPACITY_ORDER, with_interruptions
 from penstock.planner.plan import Plan
 from penstock.planner.spending import Purse
 
@@ -23,10 +24,14 @@ _STRICTLY_BY_AGE = 32
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What an option stands for: a plan in nodes that are there, or in nodes that its pool is to get."""
+    """What an option stands for: a plan in nodes that are there, or in nodes that its pool is to get.
+
+    `replicas` of it carry the whole load.
+    """
 
     plan: Plan
     grows: bool = False
+    replicas: int = field(default=1, compare=False)
 
     @property
     def supply(self) -> str:
@@ -117,32 +122,45 @@ def _ways(ask: Ask, rooms: Mapping[str, Room], purse: Purse) -> Iterator[Way]:
             continue
         fewest[plan.pool] = plan.gpus
         if room.holds(plan.gpus):
-            yield Way(plan)
+            yield Way(plan, replicas=candidate.replicas)
         if candidate.can_grow and room.more_nodes:
-            yield Way(plan, grows=True)
+            yield Way(plan, grows=True, replicas=candidate.replicas)
 
 
 def _options(ask: Ask, ways: Sequence[Way], rooms: Mapping[str, Room], pricing: _Pricing) -> tuple[Option, ...]:
-    """Within a pool a candidate is never taken for money before one that is liked better: only for room."""
-    worth: dict[str, int] = {}
-    options = []
-    for way in ways:
-        plan, price = way.plan, pricing.price(way.plan)
-        cost = price or 0
-        least = worth.get(way.supply, 0)
-        worth[way.supply] = max(cost, least) + max(1, max(cost, least) // 100)
-        surcharge = interruption_penalty(plan, cost, rooms[plan.pool].capacity_type)
-        surcharge += growth_penalty(plan, cost) if way.grows else 0
-        options.append(
-            Option(
-                pool=way.supply,
-                gpus=plan.gpus,
-                cost=cost,
-                rank=_rank(ask, way, compared=price is not None),
-                penalty=max(0, least - cost) + surcharge,
-            )
+    worth = _worth(ask, ways, rooms, pricing)
+    costs = [pricing.price(way.plan) for way in ways]
+    # What is compared may be less than the price where the load takes fewer replicas: no penalty is below 0.
+    least = min((each - (cost or 0) for each, cost in zip(worth, costs, strict=True)), default=0)
+    return tuple(
+        Option(
+            pool=way.supply,
+            gpus=way.plan.gpus,
+            cost=cost or 0,
+            rank=_rank(ask, way, compared=cost is not None),
+            penalty=each - (cost or 0) - min(0, least),
         )
-    return tuple(options)
+        for way, each, cost in zip(ways, worth, costs, strict=True)
+    )
+
+
+def _worth(ask: Ask, ways: Sequence[Way], rooms: Mapping[str, Room], pricing: _Pricing) -> list[int]:
+    """What a replica of each way counts as, in micro-units per hour: its share of what the load costs in all.
+
+    Within a pool a candidate is never taken for money before one that is liked better, only for room: it counts as a
+    little more than that.
+    """
+    least: dict[str, int] = {}
+    found = []
+    for way in ways:
+        price, capacity = pricing.price(way.plan), rooms[way.plan.pool].capacity_type
+        cost = 0 if price is None else with_interruptions(price * way.replicas // ask.replicas, capacity)
+        counts = max(cost, least.get(way.supply, 0))
+        least[way.supply] = counts + max(1, counts // 100)
+        found.append(
+            counts + CAPACITY_ORDER.index(capacity) + (growth_penalty(way.plan, price or 0) if way.grows else 0)
+        )
+    return found
 
 
 def _rank(ask: Ask, way: Way, *, compared: bool) -> int:
