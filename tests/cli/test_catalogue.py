@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import ACCELERATORS
-from penstock.catalogue.models import built_in_names
+from penstock.catalogue.listing import list_models
 from penstock.cli.catalogue import catalogue
 
 
@@ -24,8 +24,9 @@ def data(*words: str) -> Any:
 
 
 def test_every_entry_is_listed_once() -> None:
-    assert [each["model"] for each in data("models")] == list(built_in_names())
-    assert [each["accelerator"] for each in data("accelerators")] == list(ACCELERATORS)
+    assert [each["model"] for each in data("models")] == [each.model for each in list_models()]
+    planned = [each["accelerator"] for each in data("accelerators") if not each["reason"]]
+    assert planned == list(ACCELERATORS)
     assert {each["engine"] for each in data("engines")} == set(EngineName)
 
 
@@ -33,7 +34,7 @@ def test_every_entry_is_listed_once() -> None:
     ("words", "key", "expected"),
     [
         (("models", "qwen3-32b-fp8"), "model", {"Qwen/Qwen3-32B-FP8", "RedHatAI/Qwen3-32B-FP8-dynamic"}),
-        (("accelerators", "cdna4"), "accelerator", {"MI355X"}),
+        (("accelerators", "mi355x"), "accelerator", {"MI355X"}),
         (("engines", "sglang"), "engine", {"SGLang"}),
     ],
 )
@@ -41,22 +42,33 @@ def test_a_filter_finds_letters_in_any_text(words: tuple[str, ...], key: str, ex
     assert {each[key] for each in data(*words)} == expected
 
 
-def test_an_engine_is_on_every_accelerator_once() -> None:
-    on = [name for each in data("engines", "vllm") for name in each["accelerators"]]
-    assert sorted(on) == sorted(ACCELERATORS)
+def test_an_accelerator_says_what_engines_run_on_it() -> None:
+    (one,) = data("accelerators", "h100-sxm")
+    assert "FP8" in one["engines"]["vLLM"]
+    assert "NVFP4" not in one["formats"]
+
+
+def test_what_is_never_planned_says_why() -> None:
+    unplanned = [each for each in data("accelerators") if each["reason"]]
+    assert unplanned
+    assert "is never planned" in run("accelerators", unplanned[0]["accelerator"]).stdout
+
+
+def test_one_release_of_each_engine_is_installed() -> None:
+    assert sorted(each["engine"] for each in data("engines") if each["default"]) == sorted(EngineName)
 
 
 @pytest.mark.parametrize("columns", [80, 160])
 @pytest.mark.parametrize(
-    ("kind", "cells"),
+    ("words", "cells"),
     [
-        ("models", {"Qwen/Qwen3-32B", "61.0"}),
-        ("accelerators", {"H100-SXM-80GB", "79.2"}),
-        ("engines", {"vLLM", "0.33.0"}),
+        (("models", "qwen3-32b"), {"Qwen/Qwen3-32B", "61.0"}),
+        (("accelerators",), {"H100-SXM-80GB", "79.2"}),
+        (("engines",), {"vLLM", "0.33.0"}),
     ],
 )
-def test_tables_fit_the_terminal(kind: str, cells: set[str], columns: int) -> None:
-    out = run(kind, columns=columns).stdout
+def test_tables_fit_the_terminal(words: tuple[str, ...], cells: set[str], columns: int) -> None:
+    out = run(*words, columns=columns).stdout
     assert max(map(cell_len, out.splitlines())) <= columns
     assert cells <= set(out.split())
 

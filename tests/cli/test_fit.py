@@ -29,7 +29,7 @@ def data(*words: str) -> Any:
 
 
 def test_a_row_says_what_fits_how_fast_and_at_what_price() -> None:
-    content = data(MODEL, "--gpu", "H100-SXM", "--gpu", "h200", *PRICES, "--prompt", "2000", "--answer", "300")
+    content = data(MODEL, "--gpu", "H100-SXM", "--gpu", "h200-sxm", *PRICES, "--prompt", "2000", "--answer", "300")
     assert content["checkpoints"][0]["precision"] == "BF16"
     assert content["load"] | {"promptTokens": 2000, "outputTokens": 300} == content["load"]
     rows = content["rows"]
@@ -83,8 +83,11 @@ def test_a_word_means_the_gpus_that_start_with_it() -> None:
     assert {row["accelerator"] for row in data(MODEL, "--gpu", "b")["rows"]} == {"B200-SXM-180GB", "B300-SXM-288GB"}
 
 
-def test_a_name_without_its_organisation_is_enough_where_one_has_it() -> None:
-    assert data("qwen3-32b", "--gpu", "H200")["checkpoints"][0]["model"] == MODEL
+@pytest.mark.parametrize("spelt", ["qwen3-32b", "Qwen3 32B", "QWEN/qwen3-32b"])
+def test_other_spellings_are_read_and_said(spelt: str) -> None:
+    result = run(spelt, "--gpu", "H200", "-o", "json")
+    assert json.loads(result.stdout)["checkpoints"][0]["model"] == MODEL
+    assert (f"'{spelt}' is read as {MODEL}" in result.stderr) is (spelt.lower() != MODEL.lower())
 
 
 def test_formats_are_those_of_checkpoints_that_exist() -> None:

@@ -2,20 +2,17 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import click
 
-from penstock.cli.catalogue_rows import accelerator_rows, engine_rows, model_rows
+from penstock.cli.catalogue_rows import Listed, accelerator_rows, engine_rows, model_rows
 from penstock.cli.output import output_option, write_data
 from penstock.cli.refusing import option_refused
-from penstock.cli.tables import Sheet, show
+from penstock.cli.tables import note, show
 
 __all__ = ["catalogue"]
 
-Rows = tuple[Sheet, list[dict[str, Any]]]
-
-_KINDS: Mapping[str, Callable[[str], Rows]] = {
+_KINDS: Mapping[str, Callable[[str], Listed]] = {
     "models": model_rows,
     "accelerators": accelerator_rows,
     "engines": engine_rows,
@@ -43,11 +40,14 @@ def catalogue(*, kind: str, words: str, form: str) -> None:
       penstock catalogue accelerators
       penstock catalogue models -o json | jq '.[] | select(.precision == "NVFP4").model'
     """
-    sheet, data = _KINDS[kind](words)
-    if not data:
+    found = _KINDS[kind](words)
+    if not found.data:
         cure = f"Try fewer letters, or `penstock catalogue {kind}` for all of them"
         raise option_refused(field="FILTER", value=words, reason=f"is in no row of the {kind}", cure=cure)
     if form == "table":
-        show(sheet, sys.stdout)
+        if found.sheet.rows:
+            show(found.sheet, sys.stdout)
+        for words_below in found.notes:
+            note(words_below, sys.stdout)
     else:
-        write_data(data, form, sys.stdout)
+        write_data(found.data, form, sys.stdout)

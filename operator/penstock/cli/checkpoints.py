@@ -10,7 +10,15 @@ from typing import Any
 from penstock.api.formats import Precision
 from penstock.api.quantities import parse_bytes
 from penstock.api.refusals import Refusal, Refused
-from penstock.catalogue.models import ConfigFacts, ModelFacts, built_in, built_in_names, facts_from_config
+from penstock.catalogue.lookup import find
+from penstock.catalogue.models import (
+    ConfigFacts,
+    ModelFacts,
+    built_in,
+    built_in_names,
+    facts_from_config,
+    same_architecture,
+)
 from penstock.cli.planning import ask_hub
 from penstock.cli.refusing import InputRefused, option_refused
 from penstock.hub.client import Hub, HubQuestion
@@ -45,7 +53,7 @@ async def model_facts(lookup: Lookup) -> ModelFacts:
             reason="belongs to a config.json",
             cure="Give it by --config",
         )
-    known = built_in(lookup.model) or _only_one_called(lookup.model)
+    known = find(lookup.model)
     if known is not None:
         return known
     if lookup.ask_hub:
@@ -55,12 +63,6 @@ async def model_facts(lookup: Lookup) -> ModelFacts:
             raise InputRefused([str(answer)])
         return answer
     raise option_refused(field="MODEL", value=lookup.model, reason="is not in the catalogue", cure=_cure(lookup.model))
-
-
-def _only_one_called(model: str) -> ModelFacts | None:
-    """A name without its organisation, where it means one checkpoint."""
-    named = [name for name in built_in_names() if name.lower().rpartition("/")[2] == model.lower()]
-    return built_in(named[0]) if len(named) == 1 else None
 
 
 def _cure(model: str) -> str:
@@ -131,15 +133,8 @@ def _in(own: ModelFacts, precision: Precision) -> ModelFacts:
 
 
 def _relatives(own: ModelFacts) -> Iterator[ModelFacts]:
-    for name in built_in_names():
+    """Checkpoints of the same architecture, whatever their format."""
+    for name in same_architecture(own.model) if built_in(own.model) else ():
         facts = built_in(name)
-        if facts is not None and facts.model != own.model and _shape(facts) == _shape(own):
+        if facts is not None and facts.model != own.model:
             yield facts
-
-
-def _shape(facts: ModelFacts) -> tuple[object, ...]:
-    """What checkpoints of one architecture have in common, whatever their format."""
-    return (
-        *(facts.architecture, facts.layers, facts.hidden, facts.query_heads, facts.kv_heads, facts.vocabulary),
-        *(facts.intermediate, facts.experts, facts.expert_intermediate),
-    )

@@ -178,6 +178,10 @@ def _checkpoints(options: dict[str, Any], load: Load) -> tuple[ModelFacts, ...]:
         options["token"],
     )
     facts = asyncio.run(model_facts(lookup))
+    if facts.model.lower() != lookup.model.lower():
+        click.echo(
+            f"`MODEL` '{lookup.model}' is read as {facts.model} ({facts.precision}, by {facts.source})", err=True
+        )
     wanted = load.max_context_tokens or load.request_tokens
     if wanted > facts.max_context_tokens:
         field = "--context" if load.max_context_tokens else "--prompt"

@@ -328,5 +328,4 @@ def _tenant(custom: Custom[ModelDeployment], documents: Documents, look_up: Look
         namespace_labels=labels,
         facts={name: answer for name, answer in answers.items() if isinstance(answer, ModelFacts)},
         unknown={name: answer for name, answer in answers.items() if isinstance(answer, Refusal)},
-        priority=spec.placement.priority,
     )
