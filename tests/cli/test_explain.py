@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from builders.day_two import chat, condition, data_of, h100_pool, installed, invoke
 from builders.fleet_files import DEPLOYMENT, POOL, changed, named, run_on
 from penstock.cli.explain import explain
+from penstock.cli.explanation import explain_live_deployment
 from penstock.cluster.fake import FakeAPIServer
 
 FLEET = (
@@ -150,6 +151,19 @@ async def test_a_cluster_is_read_by_what_its_statuses_say(server: FakeAPIServer,
     ]
     assert content["runnerUp"]["pool"] == "spare"
     assert "Ready=False: Loading: weights are read" in content["facts"]
+
+
+def test_what_the_operator_proposes_and_engines_report_is_told() -> None:
+    live = live_chat()
+    live["status"] |= {
+        "proposal": {"pool": "spare", "savingPerHour": "1.50 USD", "message": ""},
+        "reported": {"kvTokens": 300_000, "loadSeconds": 90},
+        "failed": [{"pool": "old", "reason": "OutOfMemory"}],
+    }
+    found = explain_live_deployment(live)
+    assert "proposed instead: pool spare, saving per hour 1.50 USD" in found.facts
+    assert "the engines report: kv tokens 300000, load seconds 90" in found.facts
+    assert "given up: pool old, reason OutOfMemory" in found.facts
 
 
 async def test_a_deployment_that_nobody_looked_at_yet_is_not_settled(server: FakeAPIServer, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_terminals_get_a_table_that_fits(columns: int) -> None:
     assert "USD" in best
     assert any(line.split()[:2] == ["MI300X", "?"] for line in lines)
     assert "L4-24GB TP 1, 2: WeightsDoNotFit" in result.stdout
-    assert "unvalidated" in result.stdout
+    assert any(line.startswith("? ") for line in lines)
 
 
 def test_a_pipe_gets_a_line_per_row() -> None:

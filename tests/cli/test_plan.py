@@ -89,6 +89,11 @@ BAD: dict[str, tuple[list[Any], str]] = {
     "the same pool three times": ([POOL, POOL, POOL, DEPLOYMENT], "InferencePool h100 is there 3 times"),
     "the same node twice": ([POOL, NODE, NODE, DEPLOYMENT], "Node one is there twice"),
     "a node that is none": ([POOL, DEPLOYMENT, {**NODE, "metadata": ["one"]}], "as the API server writes it"),
+    "a node without a name of text": ([POOL, DEPLOYMENT, {**NODE, "metadata": {"name": []}}], "needs a name"),
+    "a node with fewer than no GPUs": (
+        [POOL, DEPLOYMENT, {**NODE, "status": {**NODE["status"], "capacity": {"nvidia.com/gpu": "-8"}}}],
+        "a number of GPUs is negative",
+    ),
     "a price in words": ([changed(POOL, price={"perGPUHour": "abc"}), DEPLOYMENT], "'abc'"),
     "a negative price": ([changed(POOL, price={"perGPUHour": "-1"}), DEPLOYMENT], "'-1'"),
     "a ceiling in words": (

@@ -1,5 +1,6 @@
 """Why something stands where it does, put together once for all forms: from a fresh plan, or from a status."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -132,13 +133,21 @@ def _live_facts(live: Object, status: ModelDeploymentStatus) -> Iterator[str]:
     if status.next_plan is not None:
         yield f"to come in pool {status.next_plan.pool}: {_plan_in_words(status.next_plan)}"
     # Read as they are: an operator of another version may say more, or less.
-    for name, words in (("proposal", "proposed instead"), ("reported", "the engine reports")):
+    for name, words in (("proposal", "proposed instead"), ("reported", "the engines report")):
         said = part(live, "status", name)
         if said:
-            yield f"{words}: {', '.join(f'{key} {value}' for key, value in said.items() if value not in ('', None))}"
+            yield f"{words}: {_spoken(said)}"
+    failed = part(live, "status").get("failed")
+    yield from (f"given up: {_spoken(each)}" for each in failed or () if isinstance(each, dict))
     for condition in status.conditions:
         if condition.status is not ConditionStatus.TRUE and condition.type != "Placed":
             yield f"{condition.type}={condition.status}: {condition.reason}: {condition.message}"
+
+
+def _spoken(said: Object) -> str:
+    """`savingPerHour: 3` as `saving per hour 3`, without what is empty."""
+    pairs = ((re.sub("[A-Z]", lambda letter: f" {letter[0].lower()}", key), value) for key, value in said.items())
+    return ", ".join(f"{name} {value}" for name, value in pairs if value not in ("", None, 0))
 
 
 def explain_planned_pool(made: PlanReport, pool: str) -> Explanation | None:

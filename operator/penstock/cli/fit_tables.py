@@ -138,7 +138,6 @@ def _notes(question: SurveyQuestion, fitting: Sequence[SurveyRow]) -> Iterator[s
     if any(row.best for row in fitting):
         yield f"* best: {_CHEAPEST if question.prices else 'the most tokens per second and GPU'}"
     reasons = sorted({row.unvalidated for row in fitting if row.unvalidated})
-    if reasons:
-        yield f"? {'; '.join(reasons)}"
+    yield from (f"? {reason}" for reason in reasons)
     if not question.prices:
         yield "no prices: give them by --price GPU=AMOUNT per GPU-hour"

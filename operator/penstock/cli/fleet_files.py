@@ -196,14 +196,43 @@ def _is_foreign(document: Any) -> bool:
 
 
 def _keep_foreign(documents: Documents, document: Mapping[str, Any]) -> None:
-    metadata = _metadata(document)
-    match document.get("kind"):
+    """Nodes, pods and namespaces; ValueError where their metadata or GPUs are not what an API server would hold."""
+    kind = document.get("kind")
+    if kind not in {"Node", "Pod", "Namespace"}:
+        return
+    metadata = _tidy_metadata(document)
+    match kind:
         case "Node":
-            documents.nodes.append(slim_node(_as_live(document, documents.read)))
+            node = slim_node(_as_live(document, documents.read))
+            _check_counts(node.capacity, node.allocatable)
+            documents.nodes.append(node)
         case "Pod":
-            documents.pods.append(slim_pod(_as_live(document, documents.read, namespace="default")))
-        case "Namespace":
-            documents.namespace_labels[str(metadata.get("name"))] = dict(metadata.get("labels") or {})
+            pod = slim_pod(_as_live(document, documents.read, namespace="default"))
+            _check_counts(pod.gpus)
+            documents.pods.append(pod)
+        case _:
+            documents.namespace_labels[metadata["name"]] = dict(metadata.get("labels") or {})
+
+
+def _tidy_metadata(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With a name, and words for labels."""
+    metadata = _metadata(document)
+    words = (metadata.get("name"), metadata.get("namespace") or "default", *_pairs(metadata.get("labels") or {}))
+    if not all(isinstance(word, str) for word in words) or not metadata["name"]:
+        message = "metadata needs a name, and labels that are text"
+        raise ValueError(message)
+    return metadata
+
+
+def _pairs(labels: Mapping[str, Any]) -> Iterator[Any]:
+    for key, value in labels.items():
+        yield from (key, value)
+
+
+def _check_counts(*counts: Mapping[str, int]) -> None:
+    if any(count < 0 for each in counts for count in each.values()):
+        message = "a number of GPUs is negative"
+        raise ValueError(message)
 
 
 def _keep_ours(documents: Documents, document: Any, where: str, assumptions: Assumptions, *, strict: bool) -> None:
@@ -229,7 +258,8 @@ def _as_live(document: Mapping[str, Any], number: int, *, namespace: str = "") -
         "creationTimestamp": (_FIRST + timedelta(seconds=number)).isoformat(),
         "generation": 1,
         **({"namespace": namespace} if namespace else {}),
-        **_metadata(document),
+        # The API server takes a null for a field that is left out.
+        **{key: value for key, value in _metadata(document).items() if value is not None},
     }
     return {**document, "metadata": metadata}
 

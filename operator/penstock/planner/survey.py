@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from penstock.api.formats import EngineName
 from penstock.api.quantities import Money
-from penstock.catalogue.accelerators import Accelerator, Vendor
+from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.engines import DEFAULT_VERSIONS, engine_supports
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.fitting import Fit, FitQuestion, Way, fit
@@ -19,13 +19,11 @@ from penstock.planner.outlook import TokenPrice, token_price
 from penstock.planner.plan import Expectation, MemoryPlan, RejectionReason
 from penstock.planner.requirements import Load
 from penstock.planner.sharding import shard_problem, tensor_parallel_sizes
-from penstock.planner.speed import Promise
+from penstock.planner.speed import Promise, Replica, unvalidated
 
 __all__ = ["SURVEYED_SIZES", "SurveyQuestion", "SurveyRow", "survey"]
 
 SURVEYED_SIZES = (1, 2, 4, 8)
-
-_UNVALIDATED_ARCHITECTURES = frozenset({"ampere"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ class SurveyRow:
 
     `most_concurrent` counts requests of mean length that the KV cache holds; `requests_per_second` is what one replica
     may be planned for, `expected` what it does at the load. `replicas` are those that the load takes, `price_per_hour`
-    is that of all of them. `unvalidated` says why the figures of speed were not checked here.
+    is that of all of them. `unvalidated` says on what the speed rests where nobody measured such a replica.
     """
 
     model: str
@@ -97,7 +95,17 @@ class _Site:
             *(self.facts.model, self.facts.precision, self.accelerator.name, self.size, self.engine, self.version),
             reason=reason,
             message=message,
-            unvalidated=_unvalidated(self.accelerator),
+            unvalidated="; ".join(unvalidated(self._replica)),
+        )
+
+    @property
+    def _replica(self) -> Replica:
+        return Replica(
+            facts=self.facts,
+            accelerator=self.accelerator,
+            engine=self.engine,
+            engine_version=self.version,
+            tensor_parallel=self.size,
         )
 
 
@@ -190,11 +198,3 @@ def _fitting(site: _Site, found: Fit) -> SurveyRow:
         price_per_hour=price,
         token_price=token_price(price, tokens, load) if price else None,
     )
-
-
-def _unvalidated(accelerator: Accelerator) -> str:
-    if accelerator.vendor is Vendor.AMD:
-        return "speed on AMD is derated and unvalidated"
-    if accelerator.architecture in _UNVALIDATED_ARCHITECTURES:
-        return "speed on Ampere is derated and unvalidated"
-    return ""
