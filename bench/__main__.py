@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import cold_start, gateway_sync, install, placement, reconcile, steady
+from bench.sizing.__main__ import main as sizing
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "placement": placement.main,
@@ -12,6 +13,7 @@ BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "cold-start": cold_start.main,
     "gateway-sync": gateway_sync.main,
     "install": install.main,
+    "sizing": sizing,
 }
 
 
