@@ -79,7 +79,6 @@ def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     rejections.extend(lost for _, each in found if not each.candidates for lost in each.rejections)
     if pools:
         best = pools[0] = pools[0][0], _in_pool(wants, pools[0][0], detailed=True)
-        rejections.extend(_missing_engine(wants, best[1].candidates))
         rejections.extend(apart_or_why_not(wants, market, best[1].candidates[0].plan))
     rejections.extend(lost for _, each in pools for lost in each.rejections)
     return Shortlist(tuple(each for _, pool in pools for each in pool.candidates), by_nearness(rejections))
@@ -109,16 +108,6 @@ def _order(wants: Requirements, offer: Offer, best: Candidate) -> tuple[object, 
     return rank, price is None, currency, cost, CAPACITY_ORDER.index(offer.capacity_type), value, offer.name
 
 
-def _missing_engine(wants: Requirements, best: tuple[Candidate, ...]) -> Iterator[Rejection]:
-    """Why the other engine is no candidate beside the best one."""
-    chosen = best[0].plan
-    for engine in wants.engines:
-        if any(each.plan.engine is engine for each in best):
-            continue
-        message = f"{engine} does not run {chosen.checkpoint.precision} on {chosen.accelerator}; {chosen.engine} does"
-        yield Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=chosen.pool, engine=engine)
-
-
 def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Shortlist:
     """The pool's candidates; `detailed` with those that are never better, for the pool in which that is shown."""
     refusal = refuse_pool(offer, wants)
@@ -132,11 +121,10 @@ def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Sh
         rejections.extend(found.rejections)
         candidates.extend(found.candidates)
     candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
-    if detailed:
-        candidates.extend(_by_other_engine(wants, offer, choices, candidates))
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
     useful, larger = _without_larger(wants, kept)
-    return Shortlist(useful, (*rejections, *larger, *cut))
+    other = _by_other_engine(wants, offer, choices, useful) if detailed and useful else Shortlist((), ())
+    return Shortlist((*useful, *other.candidates), (*rejections, *larger, *cut, *other.rejections))
 
 
 def _without_larger(
@@ -145,12 +133,12 @@ def _without_larger(
     """A larger size of the same checkpoint is no candidate where the replicas are given: it has room nowhere else."""
     if wants.load.fewest_replicas < wants.load.most_replicas:
         return candidates, ()
-    smallest: dict[tuple[str, EngineName], Candidate] = {}
+    smallest: dict[str, Candidate] = {}
     useful: list[Candidate] = []
     larger: list[Rejection] = []
     for each in candidates:
         plan = each.plan
-        first = smallest.setdefault((plan.checkpoint.model, plan.engine), each)
+        first = smallest.setdefault(plan.checkpoint.model, each)
         if first.plan.gpus >= plan.gpus:
             useful.append(each)
             continue
@@ -190,18 +178,29 @@ def _of_checkpoint(
 
 
 def _by_other_engine(
-    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], candidates: list[Candidate]
-) -> list[Candidate]:
-    """The pool's best candidate on the engine that is not preferred, last of all."""
-    if not candidates or offer.accelerator is None:
-        return []
+    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], candidates: tuple[Candidate, ...]
+) -> Shortlist:
+    """The pool's best candidate on the engine that is not preferred, last of all; or why it is none."""
     best = candidates[0].plan
     choice = next(each for each in choices if each.known.checkpoint == best.checkpoint)
-    others = [each for each in _engines(wants, offer.accelerator, choice) if each is not best.engine]
-    sites = [
-        Site(wants, offer, offer.accelerator, choice, runner_of(each, offer, offer.accelerator)) for each in others
-    ]
-    return [_candidate(site, each, preferred=False) for site in sites for each in lay(site, (_way(best),)).laid]
+    found: list[Candidate] = []
+    lost: list[Rejection] = []
+    for engine in wants.engines:
+        if engine is best.engine or offer.accelerator is None:
+            continue
+        if not engine_supports(engine, offer.accelerator, best.checkpoint.precision):
+            lost.append(_does_not_run(engine, best))
+            continue
+        site = Site(wants, offer, offer.accelerator, choice, runner_of(engine, offer, offer.accelerator))
+        layouts = lay(site, (_way(best),))
+        found.extend(_candidate(site, each, preferred=False) for each in layouts.laid)
+        lost.extend(layouts.rejections)
+    return Shortlist(tuple(found), tuple(lost))
+
+
+def _does_not_run(engine: EngineName, best: Plan) -> Rejection:
+    message = f"{engine} does not run {best.checkpoint.precision} on {best.accelerator}; {best.engine} does"
+    return Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=best.pool, engine=engine)
 
 
 def _engines(wants: Requirements, accelerator: Accelerator, choice: Choice) -> tuple[EngineName, ...]:

@@ -175,11 +175,14 @@ def lay(site: Site, ways: Iterable[Way]) -> Layouts:
 
 
 def _enough(site: Site, laid: list[Laid], way: Way) -> bool:
-    """With a fixed number of replicas sizes beyond the first that carries with room only cost more: one is shown."""
-    load = site.wants.load
-    if load.fewest_replicas < load.most_replicas or not laid:
+    """Sizes beyond the first that carries with room only cost more, unless replicas follow the load; one is shown.
+
+    Of a format that is used only to fit, the first is all that is wanted.
+    """
+    load, only_to_fit = site.wants.load, site.choice.standing.liked > Standing.PUBLISHED
+    if not laid or (load.fewest_replicas < load.most_replicas and not only_to_fit):
         return False
-    shown = 1 if site.detailed and site.choice.standing.liked == Standing.PUBLISHED else 0
+    shown = 1 if site.detailed and not only_to_fit else 0
     beyond = {each.plan.gpus for each in laid if each.plan.gpus < way.gpus and holds_batch(site.wants, each.plan)}
     return len(beyond) > shown
 
