@@ -356,7 +356,7 @@ def test_what_another_one_beats_in_everything_is_cut_and_counted() -> None:
     found = shortlist(tenant(spec=spec), pool("p", accelerator="MI300X"))
     beaten = [each for each in found.rejections if each.reason is RejectionReason.DOMINATED]
     assert {(each.precision, each.tensor_parallel) for each in beaten} == {("BF16", 1), ("BF16", 2)}
-    assert any("with no more room for requests than FP8 on 1 x MI300X" in each.message for each in beaten)
+    assert all("with no more room for requests; FP8 on TP" in each.message for each in beaten)
 
 
 ENGINES: dict[str, tuple[str, str, EngineName]] = {
@@ -375,6 +375,31 @@ def test_the_engine_with_the_evidence_and_the_other_one_behind_it(
     assert found.candidates[0].plan.engine is engine
     assert {each.plan.engine for each in found.candidates} == set(EngineName)
     assert found.candidates[-1].plan.engine is not engine
+
+
+def test_many_ways_in_a_pool_do_not_crowd_the_other_engine_out() -> None:
+    spec = {
+        "model": "org/large",
+        "variants": variants(Precision.FP8, Precision.INT4),
+        "workload": {"requestsPerSecond": "4"},
+        "scaling": {"minReplicas": 1, "maxReplicas": 9},
+    }
+    found = shortlist(tenant(spec=spec), pool("p"))
+    assert {each.plan.engine for each in found.candidates} == set(EngineName)
+    assert not any(each.reason is RejectionReason.ENGINE_UNSUPPORTED for each in found.rejections)
+
+
+def test_of_a_format_that_is_used_only_to_fit_one_size_is_enough() -> None:
+    spec = {
+        "model": "org/large",
+        "variants": variants(Precision.INT4),
+        "workload": {"requestsPerSecond": "4"},
+        "scaling": {"minReplicas": 1, "maxReplicas": 9},
+    }
+    found = shortlist(tenant(spec=spec), pool("p")).candidates
+    sizes = [each.plan.tensor_parallel for each in found if each.plan.checkpoint.precision is Precision.INT4]
+    assert len(sizes) == 1
+    assert found[0].plan.checkpoint.precision is Precision.BF16
 
 
 def test_an_engine_that_cannot_is_told_and_no_candidate() -> None:

@@ -1,16 +1,20 @@
 """In which ways a checkpoint is cut over the GPUs of a node, and when the less usual ones are tried."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders.fleet import facts, nodes, pool, tenant
 from penstock.api.formats import EngineName, Precision
+from penstock.catalogue.accelerators import by_name
 from penstock.catalogue.models import AttentionKind
 from penstock.planner.checkpoints import rank_checkpoints
+from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.layouts import Layouts, Site, find_layouts, runner_of
 from penstock.planner.offers import market_of
 from penstock.planner.requirements import requirements_of
+from penstock.planner.speed import Promise
 
 MIXTURE = {
     "experts": 256,
@@ -36,13 +40,15 @@ KNOWN = {
 LONG_AND_MANY = {"promptTokens": 8000, "outputTokens": 500, "concurrency": 64}
 
 
-def layouts(model: str, accelerator: str = "H200-SXM-141GB", *, gpus: int = 8, **spec: Any) -> Layouts:
+def layouts(
+    model: str, accelerator: str = "H200-SXM-141GB", *, gpus: int = 8, detailed: bool = False, **spec: Any
+) -> Layouts:
     wants = requirements_of(tenant(spec={"model": model, **spec}, facts=KNOWN))
     (offer,) = market_of([pool("p", accelerator=accelerator, on=nodes("p", 1, gpus=gpus))]).offers
     assert offer.accelerator is not None
     (choice,) = rank_checkpoints(wants, offer.accelerator)[0]
     return find_layouts(
-        Site(wants, offer, offer.accelerator, choice, runner_of(EngineName.VLLM, offer, offer.accelerator))
+        Site(wants, offer, offer.accelerator, choice, runner_of(EngineName.VLLM, offer, offer.accelerator), detailed)
     )
 
 
@@ -51,8 +57,9 @@ def ways(found: Layouts) -> list[tuple[int, int, int, bool]]:
     return [(it.tensor_parallel, it.pipeline_parallel, it.attention_ranks, it.expert_parallel) for it in plans]
 
 
-def test_one_size_beyond_the_first_that_carries_with_room() -> None:
-    assert ways(layouts("org/small")) == [(1, 1, 1, False), (2, 1, 1, False)]
+def test_the_first_size_that_carries_with_room_and_one_beyond_it_to_be_shown() -> None:
+    assert ways(layouts("org/small")) == [(1, 1, 1, False)]
+    assert ways(layouts("org/small", detailed=True)) == [(1, 1, 1, False), (2, 1, 1, False)]
 
 
 def test_every_size_where_replicas_may_follow_the_load() -> None:
@@ -124,3 +131,19 @@ def test_prefix_hits_make_room_for_more_requests_per_second() -> None:
         for percent in (0, 80)
     ]
     assert carried[1] > carried[0]
+
+
+def test_what_engines_taught_of_the_speed_counts() -> None:
+    question = FitQuestion(
+        facts=KNOWN["org/small"],
+        accelerator=by_name("H100-SXM-80GB"),
+        engine=EngineName.VLLM,
+        engine_version="0.33.0",
+        way=Way(1),
+        load=requirements_of(tenant()).load,
+        promise=Promise(),
+    )
+    modelled, taught = fit(question), fit(replace(question, correction=1.5))
+    assert isinstance(modelled, Fit)
+    assert isinstance(taught, Fit)
+    assert taught.judgement.tokens_per_second < modelled.judgement.tokens_per_second

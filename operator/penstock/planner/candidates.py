@@ -14,13 +14,13 @@ from penstock.catalogue.engines import engine_supports
 from penstock.planner.checkpoints import Choice, Standing, rank_checkpoints
 from penstock.planner.disaggregation.alternative import apart_or_why_not
 from penstock.planner.dominance import undominated
-from penstock.planner.explain import by_nearness
+from penstock.planner.explain import by_nearness, compared
 from penstock.planner.fitting import Way
 from penstock.planner.judging import Judgement
 from penstock.planner.layouts import Laid, Layouts, Site, find_layouts, holds_batch, lay, runner_of
 from penstock.planner.memory import sequences_that_fit
 from penstock.planner.offers import CAPACITY_ORDER, Market, Offer, refuse_pool, with_interruptions
-from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 from penstock.planner.requirements import Requirements
 
 __all__ = ["Candidate", "Shortlist", "enumerate_candidates"]
@@ -71,18 +71,17 @@ class Shortlist:
 def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     """All candidates: pools by preference, else what carries the load for the least money first, pool by pool."""
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
-    by_pool: list[tuple[tuple[object, ...], tuple[Candidate, ...]]] = []
-    for offer in market.offers:
-        shortlist = _in_pool(wants, offer)
-        rejections.extend(shortlist.rejections)
-        if shortlist.candidates:
-            by_pool.append((_order(wants, offer, shortlist.candidates[0]), shortlist.candidates))
-    by_pool.sort(key=lambda each: each[0])
-    if by_pool:
-        best = by_pool[0][1]
-        rejections.extend(_missing_engine(wants, best))
-        rejections.extend(apart_or_why_not(wants, market, best[0].plan))
-    return Shortlist(tuple(candidate for _, candidates in by_pool for candidate in candidates), by_nearness(rejections))
+    found = [(offer, _in_pool(wants, offer)) for offer in market.offers]
+    pools = sorted(
+        ((offer, each) for offer, each in found if each.candidates),
+        key=lambda each: _order(wants, each[0], each[1].candidates[0]),
+    )
+    rejections.extend(lost for _, each in found if not each.candidates for lost in each.rejections)
+    if pools:
+        best = pools[0] = pools[0][0], _in_pool(wants, pools[0][0], detailed=True)
+        rejections.extend(apart_or_why_not(wants, market, best[1].candidates[0].plan))
+    rejections.extend(lost for _, each in pools for lost in each.rejections)
+    return Shortlist(tuple(each for _, pool in pools for each in pool.candidates), by_nearness(rejections))
 
 
 def _absent_pools(wants: Requirements, market: Market) -> Iterator[Rejection]:
@@ -109,17 +108,8 @@ def _order(wants: Requirements, offer: Offer, best: Candidate) -> tuple[object, 
     return rank, price is None, currency, cost, CAPACITY_ORDER.index(offer.capacity_type), value, offer.name
 
 
-def _missing_engine(wants: Requirements, best: tuple[Candidate, ...]) -> Iterator[Rejection]:
-    """Why the other engine is no candidate beside the best one."""
-    chosen = best[0].plan
-    for engine in wants.engines:
-        if any(each.plan.engine is engine for each in best):
-            continue
-        message = f"{engine} does not run {chosen.checkpoint.precision} on {chosen.accelerator}; {chosen.engine} does"
-        yield Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=chosen.pool, engine=engine)
-
-
-def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
+def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Shortlist:
+    """The pool's candidates; `detailed` with those that are never better, for the pool in which that is shown."""
     refusal = refuse_pool(offer, wants)
     if refusal is not None or offer.accelerator is None:
         return Shortlist((), (refusal,) if refusal else ())
@@ -127,13 +117,34 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
     rejections = [replace(rejection, pool=offer.name) for rejection in lost]
     candidates: list[Candidate] = []
     for choice in choices:
-        found = _of_checkpoint(wants, offer, offer.accelerator, choice)
+        found = _of_checkpoint(wants, offer, offer.accelerator, choice, detailed=detailed)
         rejections.extend(found.rejections)
         candidates.extend(found.candidates)
     candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
-    candidates.extend(_by_other_engine(wants, offer, choices, candidates))
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
-    return Shortlist(kept, (*rejections, *cut))
+    useful, larger = _without_larger(wants, kept)
+    other = _by_other_engine(wants, offer, choices, useful) if detailed and useful else Shortlist((), ())
+    return Shortlist((*useful, *other.candidates), (*rejections, *larger, *cut, *other.rejections))
+
+
+def _without_larger(
+    wants: Requirements, candidates: tuple[Candidate, ...]
+) -> tuple[tuple[Candidate, ...], tuple[Rejection, ...]]:
+    """A larger size of the same checkpoint is no candidate where the replicas are given: it has room nowhere else."""
+    if wants.load.fewest_replicas < wants.load.most_replicas:
+        return candidates, ()
+    smallest: dict[str, Candidate] = {}
+    useful: list[Candidate] = []
+    larger: list[Rejection] = []
+    for each in candidates:
+        plan = each.plan
+        first = smallest.setdefault(plan.checkpoint.model, each)
+        if first.plan.gpus >= plan.gpus:
+            useful.append(each)
+            continue
+        message = compared(plan, each.tokens_per_second, first.plan, first.tokens_per_second)
+        larger.append(plan_rejection(plan, RejectionReason.NOT_PREFERRED, message))
+    return tuple(useful), tuple(larger)
 
 
 def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, ...]:
@@ -148,14 +159,16 @@ def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, .
     )
 
 
-def _of_checkpoint(wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice) -> Shortlist:
+def _of_checkpoint(
+    wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice, *, detailed: bool
+) -> Shortlist:
     """Every way on the preferred engine; on the other one where the preferred has none."""
     engines = _engines(wants, accelerator, choice)
     if not engines:
         return Shortlist((), (_no_engine(wants, offer, accelerator, choice),))
     rejections: list[Rejection] = []
     for engine in engines:
-        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator))
+        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator), detailed)
         found = find_layouts(site)
         rejections.extend(found.rejections)
         if found.laid:
@@ -165,18 +178,29 @@ def _of_checkpoint(wants: Requirements, offer: Offer, accelerator: Accelerator, 
 
 
 def _by_other_engine(
-    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], candidates: list[Candidate]
-) -> list[Candidate]:
-    """The pool's best candidate on the engine that is not preferred, last of all."""
-    if not candidates or offer.accelerator is None:
-        return []
+    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], candidates: tuple[Candidate, ...]
+) -> Shortlist:
+    """The pool's best candidate on the engine that is not preferred, last of all; or why it is none."""
     best = candidates[0].plan
     choice = next(each for each in choices if each.known.checkpoint == best.checkpoint)
-    others = [each for each in _engines(wants, offer.accelerator, choice) if each is not best.engine]
-    sites = [
-        Site(wants, offer, offer.accelerator, choice, runner_of(each, offer, offer.accelerator)) for each in others
-    ]
-    return [_candidate(site, each, preferred=False) for site in sites for each in lay(site, (_way(best),)).laid]
+    found: list[Candidate] = []
+    lost: list[Rejection] = []
+    for engine in wants.engines:
+        if engine is best.engine or offer.accelerator is None:
+            continue
+        if not engine_supports(engine, offer.accelerator, best.checkpoint.precision):
+            lost.append(_does_not_run(engine, best))
+            continue
+        site = Site(wants, offer, offer.accelerator, choice, runner_of(engine, offer, offer.accelerator))
+        layouts = lay(site, (_way(best),))
+        found.extend(_candidate(site, each, preferred=False) for each in layouts.laid)
+        lost.extend(layouts.rejections)
+    return Shortlist(tuple(found), tuple(lost))
+
+
+def _does_not_run(engine: EngineName, best: Plan) -> Rejection:
+    message = f"{engine} does not run {best.checkpoint.precision} on {best.accelerator}; {best.engine} does"
+    return Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=best.pool, engine=engine)
 
 
 def _engines(wants: Requirements, accelerator: Accelerator, choice: Choice) -> tuple[EngineName, ...]:

@@ -13,10 +13,12 @@ __all__ = [
     "Row",
     "answers_spec",
     "by_nearness",
+    "compared",
     "counted",
     "describe",
     "headline",
     "is_kept",
+    "layout_in_words",
     "nearest_misses",
     "table",
     "why_nothing_fits",
@@ -146,6 +148,28 @@ def describe(plan: Plan, replicas: int, wants: Requirements) -> str:
         f"{count} in pool {plan.pool}, each {plan.engine} {plan.checkpoint.precision} on"
         f" {plan.gpus} x {plan.accelerator}{price}, requests up to {plan.max_context_tokens:,} tokens"
         f"{_lowered_context(plan, wants)}{_expected(plan, wants)}"
+    )
+
+
+def layout_in_words(plan: Plan) -> str:
+    """How a replica is cut over its GPUs, as in `TP8, attention on 8 ranks, whole experts`."""
+    parts = [f"TP{plan.tensor_parallel}"]
+    parts += [f"PP{plan.pipeline_parallel}"] if plan.pipeline_parallel > 1 else []
+    parts += [f"attention on {plan.attention_ranks} ranks"] if plan.attention_ranks > 1 else []
+    parts += ["whole experts"] if plan.expert_parallel else []
+    return ", ".join(parts)
+
+
+def compared(plan: Plan, tokens_per_second: float, chosen: Plan, chosen_tokens_per_second: float) -> str:
+    """What another layout of the same checkpoint would give, against the one that carries the load."""
+
+    def gives(each: Plan, tokens: float) -> str:
+        price = f" for {each.price_per_replica_hour}/h per replica" if each.price_per_replica_hour else ""
+        return f"{tokens:,.0f} output tokens/s at most{price}"
+
+    return (
+        f"{layout_in_words(plan)} would give {gives(plan, tokens_per_second)}; {layout_in_words(chosen)} carries the"
+        f" load and gives {gives(chosen, chosen_tokens_per_second)}"
     )
 
 

@@ -1,6 +1,6 @@
 """A replica under load: latency and throughput at a concurrency or a rate, and the greatest load within promises."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from penstock.catalogue.roofline import Residual, Tuning, derates, residual, tuning, under_load
@@ -8,7 +8,7 @@ from penstock.planner.speed.amounts import Amounts, amounts_of
 from penstock.planner.speed.replica import PLANNED_UTILISATION, Bound, Capacity, Promise, Replica, Speed, Traffic
 from penstock.planner.speed.steps import first_token_seconds, interference_seconds, prefill_seconds, step_seconds
 
-__all__ = ["capacity", "decode_speed", "prefill_tokens_per_second", "speed", "speed_at_rate", "unvalidated"]
+__all__ = ["capacity", "decode_speed", "prefill_tokens_per_second", "speed", "speed_at_rate", "speeds", "unvalidated"]
 
 _MOST_CONCURRENT = 65_536
 _HALVINGS = 40
@@ -49,6 +49,12 @@ class _Model:
 def speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
     """Latency and throughput with `concurrency` requests in flight (at least 1)."""
     return _closed_loop(_model(replica, traffic), concurrency)
+
+
+def speeds(replica: Replica, traffic: Traffic) -> Callable[[int], Speed]:
+    """`speed` for any number of requests in flight, with what does not depend on it worked out once."""
+    model = _model(replica, traffic)
+    return lambda concurrency: _closed_loop(model, concurrency)
 
 
 def decode_speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
