@@ -132,15 +132,17 @@ def _options(ask: Ask, ways: Sequence[Way], rooms: Mapping[str, Room], pricing: 
     costs = [pricing.price(way.plan) for way in ways]
     # What is compared may be less than the price where the load takes fewer replicas: no penalty is below 0.
     least = min((each - (cost or 0) for each, cost in zip(worth, costs, strict=True)), default=0)
+    ranks = [_rank(ask, way, compared=cost is not None) for way, cost in zip(ways, costs, strict=True)]
+    places = {rank: place for place, rank in enumerate(sorted(set(ranks)))}
     return tuple(
         Option(
             pool=way.supply,
             gpus=way.plan.gpus,
             cost=cost or 0,
-            rank=_rank(ask, way, compared=cost is not None),
+            rank=places[rank],
             penalty=each - (cost or 0) - min(0, least),
         )
-        for way, each, cost in zip(ways, worth, costs, strict=True)
+        for way, rank, each, cost in zip(ways, ranks, worth, costs, strict=True)
     )
 
 
