@@ -171,7 +171,7 @@ def test_no_constraint_is_broken(before: FleetSnapshot) -> None:
 @given(crowded_fleets(), st.integers(0, 2))
 @over_some
 def test_a_node_more_never_makes_the_plan_of_a_fleet_worse(before: FleetSnapshot, index: int) -> None:
-    """Decided from nothing, to the end: more of whoever goes first is served, or nearer to what is liked, or cheaper."""
+    """Decided from nothing, to the end: who goes first is served, then what is liked, then what is cheap."""
     grown = before.pools[index % len(before.pools)]
     larger = replace(grown, nodes=(*grown.nodes, replace(grown.nodes[0], name=f"{grown.name}-more")))
     after = replace(before, pools=tuple(larger if each is grown else each for each in before.pools))
