@@ -36,13 +36,15 @@ KNOWN = {
 LONG_AND_MANY = {"promptTokens": 8000, "outputTokens": 500, "concurrency": 64}
 
 
-def layouts(model: str, accelerator: str = "H200-SXM-141GB", *, gpus: int = 8, **spec: Any) -> Layouts:
+def layouts(
+    model: str, accelerator: str = "H200-SXM-141GB", *, gpus: int = 8, detailed: bool = False, **spec: Any
+) -> Layouts:
     wants = requirements_of(tenant(spec={"model": model, **spec}, facts=KNOWN))
     (offer,) = market_of([pool("p", accelerator=accelerator, on=nodes("p", 1, gpus=gpus))]).offers
     assert offer.accelerator is not None
     (choice,) = rank_checkpoints(wants, offer.accelerator)[0]
     return find_layouts(
-        Site(wants, offer, offer.accelerator, choice, runner_of(EngineName.VLLM, offer, offer.accelerator))
+        Site(wants, offer, offer.accelerator, choice, runner_of(EngineName.VLLM, offer, offer.accelerator), detailed)
     )
 
 
@@ -51,8 +53,9 @@ def ways(found: Layouts) -> list[tuple[int, int, int, bool]]:
     return [(it.tensor_parallel, it.pipeline_parallel, it.attention_ranks, it.expert_parallel) for it in plans]
 
 
-def test_one_size_beyond_the_first_that_carries_with_room() -> None:
-    assert ways(layouts("org/small")) == [(1, 1, 1, False), (2, 1, 1, False)]
+def test_the_first_size_that_carries_with_room_and_one_beyond_it_to_be_shown() -> None:
+    assert ways(layouts("org/small")) == [(1, 1, 1, False)]
+    assert ways(layouts("org/small", detailed=True)) == [(1, 1, 1, False), (2, 1, 1, False)]
 
 
 def test_every_size_where_replicas_may_follow_the_load() -> None:

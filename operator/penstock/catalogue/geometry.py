@@ -7,22 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.catalogue.compressed import Compression, read_compression
 from penstock.catalogue.config_reader import ConfigReader
 from penstock.catalogue.recurrent import Recurrence, read_recurrence
 
 __all__ = ["Attention", "Draft", "Experts", "Geometry", "Latent", "read_geometry"]
 
 _INDEX_BYTES_PER_TOKEN = 132
-_UNGATED_FAMILIES = frozenset({"nemotron_h", "nemotron"})
+_UNGATED_FAMILIES = frozenset({"apertus", "falcon", "gpt_neox", "nemotron", "nemotron_h", "opt", "starcoder2"})
 _COMPRESSED_FAMILIES = frozenset({"deepseek_v4"})
-_CARRIES_DRAFT = ("deepseek_v3", "glm", "qwen3_5", "qwen3_next", "nemotron_h")
+_CARRIES_DRAFT = ("deepseek_v3", "deepseek_v4", "glm", "qwen3_5", "qwen3_next", "nemotron_h")
 _COPIES_EMBEDDINGS = frozenset({"deepseek_v3", "deepseek_v32"})
 _LEAST_SLIDING_PATTERN = 2
+_CONFORMER_SQUARES = 25
+_GATED_TOWERS = frozenset({"glm4v", "pixtral", "qwen2_5_vl"})
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Heads, and how many layers of each kind there are; `window` in tokens."""
+    """Heads, and how many layers of each kind there are; `window` in tokens.
+
+    `global_head_dim` and `global_kv_heads` are those of layers that see everything, where they differ (0: they do
+    not); `keys_are_values` says that those layers have one projection for both. The last `sharing_layers` read the
+    cache of earlier ones.
+    """
 
     query_heads: int
     kv_heads: int
@@ -32,6 +40,10 @@ class Attention:
     window: int
     output_gate: bool
     index_bytes_per_token: int
+    global_head_dim: int = 0
+    global_kv_heads: int = 0
+    keys_are_values: bool = False
+    sharing_layers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,10 @@ class Draft:
 class Geometry:
     """One decoder. `matrices` is 3 for gated feed-forward layers and 2 for plain ones.
 
-    `compressed` marks attention whose parameters have no formula here: sizes must be given.
+    `tower_parameters` are the encoders of images and sound. `layer_embeddings` are tables that every layer has of its
+    own, `sharing_widened` layers that have a feed-forward part twice as wide (Gemma's E models). `compressed` marks
+    attention that keeps a compressed cache; without `compression` its config says too little to count it: a size must
+    be given.
     """
 
     family: str
@@ -88,8 +103,11 @@ class Geometry:
     experts: Experts | None
     recurrence: Recurrence
     draft: Draft
-    vision_parameters: int
+    tower_parameters: int
+    layer_embeddings: int
+    sharing_widened: int
     compressed: bool
+    compression: Compression | None
 
 
 def read_geometry(reader: ConfigReader) -> Geometry:
@@ -114,8 +132,11 @@ def read_geometry(reader: ConfigReader) -> Geometry:
         experts=experts,
         recurrence=recurrence,
         draft=_draft(reader, family),
-        vision_parameters=_vision_parameters(reader),
+        tower_parameters=_vision_parameters(reader) + _audio_parameters(reader),
+        layer_embeddings=_layer_embeddings(reader, layers),
+        sharing_widened=reader.number("num_kv_shared_layers", default=0) if reader.flag("use_double_wide_mlp") else 0,
         compressed=family in _COMPRESSED_FAMILIES,
+        compression=read_compression(reader, layers) if family in _COMPRESSED_FAMILIES else None,
     )
 
 
@@ -147,6 +168,10 @@ def _attention(reader: ConfigReader, layers: int, kinds: Sequence[str], recurren
         window=reader.number("sliding_window", "sliding_window_size", "window_size", default=0) if sliding else 0,
         output_gate=reader.flag("attn_output_gate"),
         index_bytes_per_token=_sparse_index_bytes(sparse) if sparse else _indexer_bytes(reader, full),
+        global_head_dim=reader.number("global_head_dim", default=0),
+        global_kv_heads=reader.number("num_global_key_value_heads", default=0),
+        keys_are_values=reader.flag("attention_k_eq_v"),
+        sharing_layers=min(full + sliding - 1, reader.number("num_kv_shared_layers", default=0)),
     )
 
 
@@ -274,4 +299,23 @@ def _vision_parameters(reader: ConfigReader) -> int:
     hidden = vision.number("hidden_size", "embed_dim", "vt_hidden_size", default=0)
     depth = vision.number("depth", "num_hidden_layers", "vt_num_hidden_layers", default=0)
     width = vision.number("intermediate_size", "vt_intermediate_size", default=4 * hidden)
-    return depth * (4 * hidden * hidden + 2 * hidden * width)
+    matrices = 3 if vision.text("model_type") in _GATED_TOWERS else 2
+    return depth * (4 * hidden * hidden + matrices * hidden * width)
+
+
+def _audio_parameters(reader: ConfigReader) -> int:
+    """A conformer's layers: attention, two feed-forward parts of four times the width, a convolution."""
+    audio = reader.nested("audio_config")
+    if audio is None:
+        return 0
+    hidden = audio.number("hidden_size", "d_model", default=0)
+    return audio.number("num_hidden_layers", "encoder_layers", default=0) * _CONFORMER_SQUARES * hidden * hidden
+
+
+def _layer_embeddings(reader: ConfigReader, layers: int) -> int:
+    """A table per layer, and the projections from and to the hidden state."""
+    width = reader.number("hidden_size_per_layer_input", default=0)
+    if not width:
+        return 0
+    vocabulary = reader.positive("vocab_size_per_layer_input", "vocab_size")
+    return layers * width * (vocabulary + 3 * reader.positive("hidden_size"))

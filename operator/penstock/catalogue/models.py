@@ -1,29 +1,21 @@
-"""Models: the numbers of an architecture that decide memory and sharding.
+"""Models: what Penstock knows of each checkpoint by its name, and how to read one from its config.json.
 
-From the built-in catalogue (models.json, the deciding part of each config.json and published sizes) or from a
-config.json; both go the same way. Nothing here asks the network.
+The catalogue (model_data/*.json) holds the deciding part of each config.json and published sizes; both ways lead
+through `model_facts.py`. Nothing here asks the network.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
-from importlib import resources
 from typing import Any
 
-from penstock.api.formats import Precision
-from penstock.api.refusals import Refusal, Refused
-from penstock.catalogue.config_reader import ConfigReader
-from penstock.catalogue.geometry import Geometry, read_geometry
-from penstock.catalogue.parameters import (
-    Group,
-    active_parameters,
-    count_parameters,
-    draft_parameters,
-    layers_by_group,
+from penstock.catalogue.model_facts import (
+    AttentionKind,
+    ConfigFacts,
+    ModelFacts,
+    computed_weights_bytes,
+    facts_from_config,
 )
-from penstock.catalogue.quantization import Quantization, read_quantization
+from penstock.catalogue.model_table import Checkpoint, model_table
 
 __all__ = [
     "AttentionKind",
@@ -31,239 +23,56 @@ __all__ = [
     "ModelFacts",
     "built_in",
     "built_in_names",
+    "catalogue_config",
     "computed_weights_bytes",
+    "entry_of",
     "facts_from_config",
+    "same_architecture",
 ]
-
-_PADDED_WIDTH = 256
-_COMPRESSED_UNPACKED_PERCENT = 116
-_COMPRESSED_SEQUENCE_BYTES_PER_LAYER = 2**30 // 10
-
-
-class AttentionKind(StrEnum):
-    """How a model attends; decides what the KV cache costs."""
-
-    GQA = "GQA"
-    MLA = "MLA"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What is known of one checkpoint.
-
-    `weights_bytes` is the size of the checkpoint (published or from the safetensors index where known, else
-    computed), `loaded_bytes` what engines hold of it in memory: without the layers that only speculative decoding
-    loads (0: the same). `unpacked_percent` is their share on hardware without 4-bit arithmetic (DeepSeek-V4-Pro
-    loads 117 GiB per H200 from 100.7 GiB of files).
-    `kv_heads`, `head_dim` and the layer counts size the cache of grouped attention, `kv_lora_rank` and
-    `rope_head_dim` that of latent attention; `index_bytes_per_token` is what sparse attention adds, in all layers.
-    `block_size` is the quantisation block (128 for block FP8), `group_size` that of INT4; 0 where there is none.
-    `resolved_revision` is the commit that the hub named; None where nobody asked it.
-    """
-
-    model: str
-    architecture: str
-    precision: Precision
-    weights_bytes: int
-    parameters: int
-    active_parameters: int
-    layers: int
-    hidden: int
-    query_heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    intermediate: int
-    max_context_tokens: int
-    attention: AttentionKind = AttentionKind.GQA
-    full_attention_layers: int = 0
-    sliding_layers: int = 0
-    sliding_window: int = 0
-    linear_layers: int = 0
-    state_bytes_per_sequence: int = 0
-    kv_lora_rank: int = 0
-    rope_head_dim: int = 0
-    index_bytes_per_token: int = 0
-    loaded_bytes: int = 0
-    unpacked_percent: int = 100
-    experts: int = 0
-    experts_per_token: int = 0
-    expert_intermediate: int = 0
-    moe_layers: int = 0
-    tied_embeddings: bool = False
-    block_size: int = 0
-    group_size: int = 0
-    needs_remote_code: bool = False
-    resolved_revision: str | None = None
-    source: str = "catalogue"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigFacts:
-    """What is read of a checkpoint: its config.json, and the size of its weights where somebody knows it.
-
-    `parameters` and `active_parameters` are published totals, for architectures whose parameters have no formula.
-    """
-
-    model: str
-    config: Mapping[str, Any]
-    weights_bytes: int | None = None
-    resolved_revision: str | None = None
-    source: str = "config"
-    parameters: int | None = None
-    active_parameters: int | None = None
 
 
 def built_in(model: str) -> ModelFacts | None:
     """What the catalogue knows of a checkpoint by its exact name (letter case aside), None where nothing."""
     key = model.lower()
-    return _facts_by_key(key) if key in _entries() else None
+    return _facts_by_key(key) if key in model_table().checkpoints else None
 
 
 def built_in_names() -> tuple[str, ...]:
-    """Every checkpoint of the catalogue, in the order of the data file."""
-    return tuple(entry["model"] for entry in _entries().values())
+    """Every checkpoint of the catalogue, in the order of the data files."""
+    return tuple(entry.model for entry in model_table().checkpoints.values())
 
 
-def facts_from_config(request: ConfigFacts) -> ModelFacts:
-    """Numbers of a config.json, with computed weights where no size is given; Refused names what is missing."""
-    reader = ConfigReader.of(request.model, request.config)
-    geometry = read_geometry(reader)
-    quantization = read_quantization(reader, layers=layers_by_group(geometry))
-    if geometry.compressed and request.weights_bytes is None:
-        raise Refused([_size_needed(request.model, geometry)])
-    total = request.parameters or _total_parameters(request, geometry, quantization)
-    return ModelFacts(
-        model=request.model,
-        architecture=_architecture(reader, geometry),
-        precision=quantization.precision,
-        weights_bytes=request.weights_bytes or computed_weights_bytes(geometry, quantization),
-        loaded_bytes=_loaded_bytes(request, geometry, quantization),
-        unpacked_percent=_COMPRESSED_UNPACKED_PERCENT if geometry.compressed else 100,
-        parameters=total,
-        active_parameters=min(total, request.active_parameters or active_parameters(geometry)),
-        needs_remote_code=reader.value("auto_map") is not None,
-        resolved_revision=request.resolved_revision,
-        source=request.source,
-        block_size=quantization.block_size,
-        group_size=quantization.group_size,
-        **_shape(geometry),
-        **_cache_shape(geometry),
-    )
+def entry_of(model: str) -> Checkpoint:
+    """The entry of a checkpoint as the data file has it; KeyError where there is none."""
+    return model_table().checkpoints[model.lower()]
 
 
-def computed_weights_bytes(geometry: Geometry, quantization: Quantization) -> int:
-    """The size of the checkpoint by formula: every group at its bits per weight, draft layers included."""
-    return _group_bytes(count_parameters(geometry), geometry, quantization) + _draft_bytes(geometry, quantization)
-
-
-def _shape(geometry: Geometry) -> dict[str, Any]:
-    experts = geometry.experts
-    return {
-        "layers": geometry.layers,
-        "hidden": geometry.hidden,
-        "vocabulary": geometry.vocabulary,
-        "intermediate": geometry.intermediate,
-        "max_context_tokens": geometry.max_context_tokens,
-        "tied_embeddings": geometry.tied_embeddings,
-        "experts": experts.count if experts else 0,
-        "experts_per_token": experts.chosen if experts else 0,
-        "expert_intermediate": experts.width if experts else 0,
-        "moe_layers": experts.layers if experts else 0,
-    }
-
-
-def _cache_shape(geometry: Geometry) -> dict[str, Any]:
-    attention, latent = geometry.attention, geometry.latent
-    state = geometry.recurrence.state_bytes
-    if geometry.compressed:
-        state += geometry.layers * _COMPRESSED_SEQUENCE_BYTES_PER_LAYER
-    return {
-        "attention": AttentionKind.MLA if latent else AttentionKind.GQA,
-        "query_heads": attention.query_heads,
-        "kv_heads": attention.kv_heads,
-        "head_dim": attention.head_dim,
-        "full_attention_layers": attention.full_layers,
-        "sliding_layers": attention.sliding_layers,
-        "sliding_window": attention.window,
-        "linear_layers": geometry.recurrence.layers,
-        "state_bytes_per_sequence": state,
-        "kv_lora_rank": latent.kv_rank if latent else 0,
-        "rope_head_dim": latent.rope_dim if latent else 0,
-        "index_bytes_per_token": attention.index_bytes_per_token,
-    }
-
-
-def _group_bytes(counts: Mapping[Group, int], geometry: Geometry, quantization: Quantization) -> int:
-    bits = sum(count * quantization.bits_of(group) for group, count in counts.items())
-    return round(bits / 8) + _padding_bytes(counts, geometry, quantization)
-
-
-def _padding_bytes(counts: Mapping[Group, int], geometry: Geometry, quantization: Quantization) -> int:
-    """MXFP4 kernels pad the experts' width to a multiple of 256 (gpt-oss: 2,880 to 3,072)."""
-    if geometry.experts is None or quantization.precision is not Precision.MXFP4:
-        return 0
-    width = geometry.experts.width
-    padded = -(-width // _PADDED_WIDTH) * _PADDED_WIDTH
-    return round(counts[Group.EXPERTS] * quantization.bits_of(Group.EXPERTS) / 8 * (padded - width) / width)
-
-
-def _draft_bytes(geometry: Geometry, quantization: Quantization) -> int:
-    return _group_bytes(draft_parameters(geometry), geometry, quantization) if geometry.draft.layers else 0
-
-
-def _loaded_bytes(request: ConfigFacts, geometry: Geometry, quantization: Quantization) -> int:
-    """The checkpoint without its draft layers; never more than formula and size allow."""
-    if geometry.compressed:
-        return request.weights_bytes or 0
-    main = computed_weights_bytes(geometry, quantization) - _draft_bytes(geometry, quantization)
-    if request.weights_bytes is None:
-        return main
-    return max(request.weights_bytes - _draft_bytes(geometry, quantization), min(main, request.weights_bytes))
-
-
-def _total_parameters(request: ConfigFacts, geometry: Geometry, quantization: Quantization) -> int:
-    if geometry.compressed and request.weights_bytes:
-        return round(request.weights_bytes * 8 / quantization.bits)
-    return sum(count_parameters(geometry).values())
-
-
-def _architecture(reader: ConfigReader, geometry: Geometry) -> str:
-    names = reader.parts[-1].get("architectures")
-    return str(names[0]) if isinstance(names, list) and names else geometry.family
-
-
-def _size_needed(model: str, geometry: Geometry) -> Refusal:
-    reason = f"the parameters of '{geometry.family}' attention cannot be computed from its config.json"
-    return Refusal("metadata.weightsSize", model, reason, "State the size of the weights, for example 160Gi")
+def catalogue_config(model: str) -> Mapping[str, Any]:
+    """The deciding part of a checkpoint's config.json as the data file has it; KeyError where there is none."""
+    entry, table = entry_of(model), model_table()
+    config = dict(table.architectures[entry.architecture].config)
+    section = table.formats[entry.quantization] if isinstance(entry.quantization, str) else entry.quantization
+    return config if section is None else config | {"quantization_config": section}
 
 
 @cache
-def _table() -> Mapping[str, Any]:
-    text = resources.files("penstock.catalogue").joinpath("models.json").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = json.loads(text)
-    return table
-
-
-@cache
-def _entries() -> Mapping[str, Mapping[str, Any]]:
-    return {entry["model"].lower(): entry for entry in _table()["models"]}
+def same_architecture(model: str) -> tuple[str, ...]:
+    """Every checkpoint of one's architecture, itself included, in the order of the data files."""
+    architecture = entry_of(model).architecture
+    return tuple(each.model for each in model_table().checkpoints.values() if each.architecture == architecture)
 
 
 @cache
 def _facts_by_key(key: str) -> ModelFacts:
     """Only called for keys of the table, so the cache is bounded by it."""
-    entry = _entries()[key]
-    config = dict(_table()["architectures"][entry["architecture"]])
-    if "quantization" in entry:
-        config["quantization_config"] = entry["quantization"]
+    entry = entry_of(key)
     return facts_from_config(
         ConfigFacts(
-            model=entry["model"],
-            config=config,
-            weights_bytes=entry.get("weightsBytes"),
-            parameters=entry.get("parameters"),
-            active_parameters=entry.get("activeParameters"),
+            model=entry.model,
+            config=catalogue_config(key),
+            weights_bytes=entry.weights_bytes,
+            parameters=entry.parameters,
+            active_parameters=entry.active_parameters,
             source="catalogue",
         )
     )

@@ -5,7 +5,7 @@ Formats that the planner does not know are refused: a size computed for the wron
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.api.formats import Precision
@@ -19,6 +19,8 @@ _PLAIN_BITS = 16.0
 _LONGEST_LIST = 200_000
 _HALF_BYTE, _BYTE = 4, 8
 _SCALED_BY_SIXTEEN = 16
+_EXPERTS_BITS = 4.25
+_DRAFT = re.compile(r"^(model\.)?mtp|nextn")
 _MARKS = (
     (Group.SHARED, re.compile(r"shared_?expert")),
     (Group.EXPERTS, re.compile(r"experts")),
@@ -36,7 +38,8 @@ _IGNORE_KEYS = ("ignore", "modules_to_not_convert", "exclude_modules", "exclude"
 class Quantization:
     """A checkpoint's format. `bits` is per weight with its scales; `kept` the share of a group that stays 16-bit.
 
-    `overrides` are groups with a format of their own (bits per weight), in checkpoints of mixed precision.
+    `overrides` are groups with a format of their own (bits per weight), in checkpoints of mixed precision;
+    `keeps_drafts` says that the layers for speculative decoding stay 16-bit.
     """
 
     precision: Precision
@@ -45,6 +48,7 @@ class Quantization:
     group_size: int = 0
     kept: Mapping[Group, float] = field(default_factory=dict)
     overrides: Mapping[Group, float] = field(default_factory=dict)
+    keeps_drafts: bool = False
 
     def bits_of(self, group: Group) -> float:
         """Mean bits per weight of a group; embedding, head, router and vision tower stay 16-bit."""
@@ -66,10 +70,13 @@ def read_quantization(reader: ConfigReader, *, layers: Mapping[Group, int]) -> Q
         reason = "its quantization_config is of a kind that is not known"
         raise Refused([Refusal("metadata.config", method, reason, cure)])
     mixed = section.nested("quantized_layers")
-    if mixed is not None:
-        return _with_mixed_layers(quantization, mixed.parts[0])
     names = [str(name) for name in section.items(*_IGNORE_KEYS)][:_LONGEST_LIST]
-    return _replace_kept(quantization, _kept_shares(names, layers))
+    keeps_drafts = any(_DRAFT.search(name) for name in names)
+    if mixed is not None:
+        return replace(_with_mixed_layers(quantization, mixed.parts[0]), keeps_drafts=keeps_drafts)
+    own = {Group.EXPERTS: _EXPERTS_BITS} if reader.text("expert_dtype") == "fp4" else {}
+    kept = _kept_shares((name for name in names if not _DRAFT.search(name)), layers)
+    return replace(quantization, kept=kept, overrides=own, keeps_drafts=keeps_drafts)
 
 
 def _plain(reader: ConfigReader) -> Precision:
@@ -212,16 +219,6 @@ def _dominant(modules: Mapping[str, Any]) -> Quantization | None:
         if isinstance(entry, Mapping) and (found := _named(str(entry.get("quant_algo", "")))) is not None
     ]
     return min(known, key=lambda each: each[:2])[2] if known else None
-
-
-def _replace_kept(quantization: Quantization, kept: Mapping[Group, float]) -> Quantization:
-    return Quantization(
-        quantization.precision,
-        bits=quantization.bits,
-        block_size=quantization.block_size,
-        group_size=quantization.group_size,
-        kept=kept,
-    )
 
 
 _WORDS = (

@@ -1,4 +1,4 @@
-"""Layers that keep a state of fixed size instead of a cache: gated linear attention, delta attention, Mamba."""
+"""Layers that keep a state of fixed size instead of a cache: linear and delta attention, Mamba, short convolutions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ def read_recurrence(reader: ConfigReader, kinds: Sequence[str], layers: int) -> 
     """From config.json; none where the model has only attention."""
     if "mamba" in kinds:
         return _mamba(reader, sum(kind == "mamba" for kind in kinds))
+    if "conv" in kinds:
+        return _convolution(reader, sum(kind == "conv" for kind in kinds))
     delta = reader.nested("linear_attn_config")
     if delta is not None:
         return _delta(reader, delta)
@@ -73,3 +75,8 @@ def _mamba(reader: ConfigReader, layers: int) -> Recurrence:
     state = heads * head_dim * state_size * _STATE_ELEMENT_BYTES
     window = convolved * (kernel - 1) * _WINDOW_ELEMENT_BYTES
     return Recurrence(layers, parameters, layers * (state + window))
+
+
+def _convolution(reader: ConfigReader, layers: int) -> Recurrence:
+    hidden, kernel = reader.positive("hidden_size"), reader.positive("conv_L_cache", default=3)
+    return Recurrence(layers, 4 * hidden * hidden + kernel * hidden, layers * hidden * kernel * _WINDOW_ELEMENT_BYTES)

@@ -71,18 +71,18 @@ class Shortlist:
 def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     """All candidates: pools by preference, else what carries the load for the least money first, pool by pool."""
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
-    by_pool: list[tuple[tuple[object, ...], tuple[Candidate, ...]]] = []
-    for offer in market.offers:
-        shortlist = _in_pool(wants, offer)
-        rejections.extend(shortlist.rejections)
-        if shortlist.candidates:
-            by_pool.append((_order(wants, offer, shortlist.candidates[0]), shortlist.candidates))
-    by_pool.sort(key=lambda each: each[0])
-    if by_pool:
-        best = by_pool[0][1]
-        rejections.extend(_missing_engine(wants, best))
-        rejections.extend(apart_or_why_not(wants, market, best[0].plan))
-    return Shortlist(tuple(candidate for _, candidates in by_pool for candidate in candidates), by_nearness(rejections))
+    found = [(offer, _in_pool(wants, offer)) for offer in market.offers]
+    pools = sorted(
+        ((offer, each) for offer, each in found if each.candidates),
+        key=lambda each: _order(wants, each[0], each[1].candidates[0]),
+    )
+    rejections.extend(lost for _, each in found if not each.candidates for lost in each.rejections)
+    if pools:
+        best = pools[0] = pools[0][0], _in_pool(wants, pools[0][0], detailed=True)
+        rejections.extend(_missing_engine(wants, best[1].candidates))
+        rejections.extend(apart_or_why_not(wants, market, best[1].candidates[0].plan))
+    rejections.extend(lost for _, each in pools for lost in each.rejections)
+    return Shortlist(tuple(each for _, pool in pools for each in pool.candidates), by_nearness(rejections))
 
 
 def _absent_pools(wants: Requirements, market: Market) -> Iterator[Rejection]:
@@ -119,7 +119,8 @@ def _missing_engine(wants: Requirements, best: tuple[Candidate, ...]) -> Iterato
         yield Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=chosen.pool, engine=engine)
 
 
-def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
+def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Shortlist:
+    """The pool's candidates; `detailed` with those that are never better, for the pool in which that is shown."""
     refusal = refuse_pool(offer, wants)
     if refusal is not None or offer.accelerator is None:
         return Shortlist((), (refusal,) if refusal else ())
@@ -127,11 +128,12 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
     rejections = [replace(rejection, pool=offer.name) for rejection in lost]
     candidates: list[Candidate] = []
     for choice in choices:
-        found = _of_checkpoint(wants, offer, offer.accelerator, choice)
+        found = _of_checkpoint(wants, offer, offer.accelerator, choice, detailed=detailed)
         rejections.extend(found.rejections)
         candidates.extend(found.candidates)
     candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
-    candidates.extend(_by_other_engine(wants, offer, choices, candidates))
+    if detailed:
+        candidates.extend(_by_other_engine(wants, offer, choices, candidates))
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
     return Shortlist(kept, (*rejections, *cut))
 
@@ -148,14 +150,16 @@ def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, .
     )
 
 
-def _of_checkpoint(wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice) -> Shortlist:
+def _of_checkpoint(
+    wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice, *, detailed: bool
+) -> Shortlist:
     """Every way on the preferred engine; on the other one where the preferred has none."""
     engines = _engines(wants, accelerator, choice)
     if not engines:
         return Shortlist((), (_no_engine(wants, offer, accelerator, choice),))
     rejections: list[Rejection] = []
     for engine in engines:
-        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator))
+        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator), detailed)
         found = find_layouts(site)
         rejections.extend(found.rejections)
         if found.laid:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from penstock.planner.explain import layout_in_words
 from penstock.planner.plan import Plan, Rejection, RejectionReason
 
 __all__ = ["MOST_IN_POOL", "Rated", "undominated"]
@@ -54,17 +55,14 @@ def _beats(other: Rated, candidate: Rated) -> bool:
 
 
 def _beaten(candidate: Rated, better: Rated) -> str:
-    plan, other = candidate.plan, better.plan
-    price = f" at {other.price_per_replica_hour}/h" if other.price_per_replica_hour else ""
-    own = f" at {plan.price_per_replica_hour}/h" if plan.price_per_replica_hour else ""
-    return (
-        f"{_figure(candidate)} output tokens/s{own} with no more room for requests than {other.checkpoint.precision} on"
-        f" {other.gpus} x {other.accelerator}, which gives {_figure(better)}{price}"
-    )
+    return f"{_gives(candidate)}, with no more room for requests; {_gives(better)}"
 
 
-def _figure(candidate: Rated) -> str:
-    return f"{candidate.tokens_per_second:,.0f}"
+def _gives(rated: Rated) -> str:
+    plan = rated.plan
+    price = f" at {plan.price_per_replica_hour}/h" if plan.price_per_replica_hour else ""
+    precision = plan.checkpoint.precision
+    return f"{precision} on {layout_in_words(plan)} gives {rated.tokens_per_second:,.0f} output tokens/s{price}"
 
 
 def _rejection(candidate: Rated, reason: RejectionReason, message: str) -> Rejection:

@@ -17,6 +17,7 @@ __all__ = [
     "describe",
     "headline",
     "is_kept",
+    "layout_in_words",
     "nearest_misses",
     "table",
     "why_nothing_fits",
@@ -147,6 +148,15 @@ def describe(plan: Plan, replicas: int, wants: Requirements) -> str:
         f" {plan.gpus} x {plan.accelerator}{price}, requests up to {plan.max_context_tokens:,} tokens"
         f"{_lowered_context(plan, wants)}{_expected(plan, wants)}"
     )
+
+
+def layout_in_words(plan: Plan) -> str:
+    """How a replica is cut over its GPUs, as in `TP8, attention on 8 ranks, whole experts`."""
+    parts = [f"TP{plan.tensor_parallel}"]
+    parts += [f"PP{plan.pipeline_parallel}"] if plan.pipeline_parallel > 1 else []
+    parts += [f"attention on {plan.attention_ranks} ranks"] if plan.attention_ranks > 1 else []
+    parts += ["whole experts"] if plan.expert_parallel else []
+    return ", ".join(parts)
 
 
 def _lowered_context(plan: Plan, wants: Requirements) -> str:

@@ -158,13 +158,25 @@ def _requests_held(question: FitQuestion, memory: MemoryPlan) -> int:
 
 def _sharding(question: FitQuestion) -> tuple[bool, str | None]:
     """Whether experts must be spread whole, and why neither way of cutting works."""
-    facts, accelerator, size = question.facts, question.accelerator, question.way.tensor_parallel
-    spread = bool(facts.experts) and (question.way.spread_experts or question.way.attention_ranks > 1)
-    problem = shard_problem(facts, accelerator, size, expert_parallel=spread)
+    way, facts = question.way, question.facts
+    spread = bool(facts.experts) and (way.spread_experts or way.attention_ranks > 1)
+    problem = _problem(question, expert_parallel=spread)
     if problem is None or spread or not facts.experts:
         return spread, problem
-    whole = shard_problem(facts, accelerator, size, expert_parallel=True)
+    whole = _problem(question, expert_parallel=True)
     return whole is None, problem if whole else None
+
+
+def _problem(question: FitQuestion, *, expert_parallel: bool) -> str | None:
+    way = question.way
+    return shard_problem(
+        question.facts,
+        question.accelerator,
+        way.tensor_parallel,
+        expert_parallel=expert_parallel,
+        attention_ranks=way.attention_ranks,
+        pipeline_parallel=way.pipeline_parallel,
+    )
 
 
 def _beyond_model(question: FitQuestion) -> Misfit | None:
@@ -218,6 +230,7 @@ def _memory(question: FitQuestion, settings: Settings, *, expert_parallel: bool)
             max_context_tokens=settings.max_context_tokens,
             utilization_percent=default_utilization(question.engine, question.engine_version),
             expert_parallel=expert_parallel,
+            attention_ranks=question.way.attention_ranks,
             kv_cache_dtype=question.kv_cache_dtype,
         )
     )

@@ -18,6 +18,7 @@ _FIELDS = {
     Bound.TIME_PER_OUTPUT_TOKEN: "timePerOutputToken",
 }
 _MOST_REPLICAS = 1000
+_MOST_STEPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _expected(question: _Question) -> Expectation:
     load, replicas = question.load, question.needed
     if load.total_requests_per_second is not None:
         rate = load.total_requests_per_second / replicas
-        found = question.at(_in_flight(question, rate))
+        found = _at_rate(question, rate)
     elif load.total_concurrency is not None:
         found = question.at(ceil(load.total_concurrency / replicas))
         rate = found.requests_per_second
@@ -119,16 +120,17 @@ def _expected(question: _Question) -> Expectation:
     )
 
 
-def _in_flight(question: _Question, rate: float) -> int:
-    """The fewest requests in flight at which it does that many per second; no more than it carries."""
-    low, high = 1, question.greatest.concurrency
-    while low < high:
-        middle = (low + high) // 2
-        if question.at(middle).requests_per_second < rate:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def _at_rate(question: _Question, rate: float) -> Speed:
+    """With the fewest requests in flight that make the rate: Little's law, from below, step by step."""
+    found = question.at(1)
+    for _ in range(_MOST_STEPS):
+        wanted = ceil(rate * found.concurrency / found.requests_per_second)
+        if wanted <= found.concurrency:
+            return found
+        if wanted >= question.greatest.concurrency:
+            return question.greatest
+        found = question.at(wanted)
+    return found
 
 
 def _out_of_reach(replica: Replica, promise: Promise, alone: Speed) -> Misfit:

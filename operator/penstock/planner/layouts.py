@@ -10,7 +10,7 @@ from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.engines import DEFAULT_VERSIONS, default_image
 from penstock.catalogue.models import AttentionKind, ModelFacts
-from penstock.planner.checkpoints import Choice
+from penstock.planner.checkpoints import Choice, Standing
 from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.judging import Judgement, Misfit
 from penstock.planner.memory import sequences_that_fit
@@ -30,7 +30,6 @@ _FEW_KEY_VALUE_HEADS = 2
 _LONG_PROMPT_TOKENS = 4096
 _MANY_REQUESTS_PER_RANK = 8
 _MANY_EXPERTS = 64
-_SIZES_BEYOND = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,17 @@ class Layouts:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A checkpoint, the pool that it is tried in, and the engine that would run it there."""
+    """A checkpoint, the pool that it is tried in, and the engine that would run it there.
+
+    `detailed` asks for what is only shown, too.
+    """
 
     wants: Requirements
     offer: Offer
     accelerator: Accelerator
     choice: Choice
     runner: Runner
+    detailed: bool = False
 
     def try_way(self, way: Way) -> Fit | Misfit:
         """Whether one replica fits so many GPUs, cut that way."""
@@ -172,12 +175,13 @@ def lay(site: Site, ways: Iterable[Way]) -> Layouts:
 
 
 def _enough(site: Site, laid: list[Laid], way: Way) -> bool:
-    """With a fixed number of replicas one size beyond the first that carries with room is shown: all cost only more."""
+    """With a fixed number of replicas sizes beyond the first that carries with room only cost more: one is shown."""
     load = site.wants.load
     if load.fewest_replicas < load.most_replicas or not laid:
         return False
+    shown = 1 if site.detailed and site.choice.standing.liked == Standing.PUBLISHED else 0
     beyond = {each.plan.gpus for each in laid if each.plan.gpus < way.gpus and holds_batch(site.wants, each.plan)}
-    return len(beyond) > _SIZES_BEYOND
+    return len(beyond) > shown
 
 
 def holds_batch(wants: Requirements, plan: Plan) -> bool:

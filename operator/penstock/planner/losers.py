@@ -3,6 +3,7 @@
 from penstock.api.quantities import Money
 from penstock.planner.candidates import Candidate, Shortlist
 from penstock.planner.checkpoints import Standing
+from penstock.planner.explain import layout_in_words
 from penstock.planner.plan import Plan, Rejection, RejectionReason
 
 __all__ = ["MOST_REJECTIONS", "losers", "plan_rejection"]
@@ -72,20 +73,12 @@ def _in_pool(candidate: Candidate, chosen: Plan, winner: Candidate | None) -> st
         return f"{chosen.engine} is preferred: {seen}; `spec.engine: {plan.engine}` asks for {plan.engine}"
     price, rate = plan.price_per_replica_hour, f"{candidate.tokens_per_second:,.0f} output tokens/s at most"
     if winner is None:
-        return f"{_way(plan)} would give {rate} per replica"
+        return f"{layout_in_words(plan)} would give {rate} per replica"
     cost = f" for {price}/h per replica" if price else ""
     return (
-        f"{_way(plan)} would give {rate}{cost}; {_way(chosen)} carries the load with"
+        f"{layout_in_words(plan)} would give {rate}{cost}; {layout_in_words(chosen)} carries the load with"
         f" {winner.tokens_per_second:,.0f} tokens/s at most{f' for {chosen.price_per_replica_hour}/h' if cost else ''}"
     )
-
-
-def _way(plan: Plan) -> str:
-    parts = [f"TP{plan.tensor_parallel}"]
-    parts += [f"PP{plan.pipeline_parallel}"] if plan.pipeline_parallel > 1 else []
-    parts += [f"attention on {plan.attention_ranks} ranks"] if plan.attention_ranks > 1 else []
-    parts += ["whole experts"] if plan.expert_parallel else []
-    return ", ".join(parts)
 
 
 def _other_format(candidate: Candidate, chosen: Plan) -> str:

@@ -207,7 +207,8 @@ def _load(spec: ModelDeploymentSpec, *, replicas: int) -> Load:
         output_tokens=output,
         stated=work.prompt_tokens is not None or work.output_tokens is not None,
         total_concurrency=work.concurrency,
-        total_requests_per_second=None if rate is None else float(rate),
+        # A rate of 0 says nothing that could be planned for.
+        total_requests_per_second=float(rate) or None if rate is not None else None,
         likely_concurrency=None if in_flight is None else -(-in_flight // fewest),
         fewest_replicas=fewest,
         most_replicas=most,

@@ -1,0 +1,5 @@
+"""How well the performance model meets measured rows."""
+
+from bench.performance.scoring import main
+
+__all__ = ["main"]
