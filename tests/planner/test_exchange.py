@@ -86,7 +86,7 @@ def test_limits_count_what_they_cover_in_their_own_currency() -> None:
 def test_what_cannot_be_counted_against_a_limit_is_not_placed() -> None:
     limit = SpendingLimit("fleet", Money.parse("9.00", "USD"))
     for price, missing in ((None, "states no price"), ({"perGPUHour": "1.00", "currency": "SEK"}, "a rate for SEK")):
-        before = FleetSnapshot((pool("p", price=price),), (tenant(),), limits=(limit,))  # type: ignore[arg-type]
+        before = FleetSnapshot((pool("p", price=price),), (tenant(),), limits=(limit,))
         (decision,) = place(before, NOW).values()
         assert (decision.assignment, decision.reason) == (None, "BudgetExceeded")
         assert missing in decision.message
