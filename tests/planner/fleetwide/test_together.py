@@ -129,3 +129,10 @@ def test_a_pool_that_can_grow_is_nobodys_loss() -> None:
     decisions = place(fleet([grows, l40s(price="1.00")], one, two), NOW)
     assert pools_of(decisions) == {"one": "h100", "two": "h100"}
     assert decisions[two.key].reason == "WaitingForGrowth"
+
+
+def test_a_price_that_no_solver_takes_keeps_nobody_from_a_place() -> None:
+    absurd = h100(price="900000000000.00")
+    want = {"one": "l40s", "two": "l40s", "bound": "h100"}
+    asked = [tenant("one"), tenant("two", age=1), tenant("bound", age=9, spec=LARGE)]
+    assert placed([absurd, l40s()], *asked) == want
