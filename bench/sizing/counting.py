@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-__all__ = ["RowCount", "number"]
+__all__ = ["RowCount"]
 
 
 @dataclass(slots=True)
@@ -30,12 +30,3 @@ class RowCount:
     def details(self) -> dict[str, object]:
         """For `figure`."""
         return {"rows": self.rows, "used": self.used, "skipped": dict(self.skipped)}
-
-
-def number(text: str | None) -> float | None:
-    """A cell as a number; None where it is empty or none."""
-    try:
-        value = float((text or "").replace(",", ""))
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None

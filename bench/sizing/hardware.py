@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass, replace
 
+from bench.sizing.cells import GIB
 from bench.sizing.models import Skip
 
 from penstock.api.formats import EngineName
-from penstock.catalogue.accelerators import Accelerator
-from penstock.catalogue.hardware import KnownAccelerator, known_accelerators
+from penstock.catalogue.accelerators import Accelerator, by_catalogue_id, find_spelled
+from penstock.catalogue.hardware import known_accelerators
 
 __all__ = ["RunningEngine", "accelerators_of", "engines_of", "resolve_accelerator"]
 
-GIB = 2**30
 _GIB_OF_GB = 0.98
 _MEMORY = re.compile(r"(\d{2,3})\s*-?\s*GI?B?\b", re.IGNORECASE)
 _MONTH = re.compile(r"20(\d\d)-(\d\d)")
@@ -48,14 +48,14 @@ class RunningEngine:
 def resolve_accelerator(text: str, memory_gib: float | None = None) -> Accelerator | Skip:
     """The accelerator that a cell names; `memory_gib`, what the engine saw, goes before the catalogue's figure."""
     words = _words(text)
-    known = _known(words)
+    known = find_spelled(text)
     stated = memory_gib or _stated_gib(words)
     if known is not None:
         return replace(known, memory_bytes=round(memory_gib * GIB)) if memory_gib else known
     if stated is None:
         return Skip("unknown GPU, and the row states no memory")
-    relative = next((_by_identifier(name) for pattern, name in _RELATIVES if pattern.search(words)), None)
-    model = relative or _by_identifier("h100-sxm" if stated > 60 else "l40s")
+    relative = next((by_catalogue_id(name) for pattern, name in _RELATIVES if pattern.search(words)), None)
+    model = relative or by_catalogue_id("h100-sxm" if stated > 60 else "l40s")
     return replace(model, name=text, memory_bytes=round(stated * GIB))
 
 
@@ -93,40 +93,3 @@ def _words(text: str) -> str:
 def _stated_gib(words: str) -> float | None:
     found = _MEMORY.search(words)
     return float(found[1]) * _GIB_OF_GB if found else None
-
-
-def _known(words: str) -> Accelerator | None:
-    """By the catalogue's name for it, else by its chip; among forms of one chip the stated memory, then SXM."""
-    tokens = words.replace(" ", "-")
-    exact = [known for known in known_accelerators() if tokens in {known.catalogue_id, known.accelerator.name.lower()}]
-    if exact:
-        return exact[0].accelerator
-    same = [known for known in known_accelerators() if _names_chip(words, known)]
-    if not same:
-        return None
-    return min(same, key=lambda known: _unlikeness(words, known)).accelerator
-
-
-def _names_chip(words: str, known: KnownAccelerator) -> bool:
-    chip = known.spelling.chip.lower().replace("-", "[ -]?")
-    return re.search(rf"(?<![a-z0-9]){chip}(?![a-z0-9])", words) is not None
-
-
-def _unlikeness(words: str, known: KnownAccelerator) -> tuple[bool, float, bool]:
-    stated = _stated_gib(words) or _bare_gib(words)
-    form = known.spelling.form.lower()
-    away = abs(stated - known.accelerator.memory_bytes / GIB) if stated else 0.0
-    return (
-        form not in words and any(other in words for other in ("pcie", "nvl", "sxm")),
-        round(away, -1),
-        form != "sxm",
-    )
-
-
-def _bare_gib(words: str) -> float | None:
-    found = re.search(r"-(\d{2,3})(?!\d)", words)
-    return float(found[1]) if found else None
-
-
-def _by_identifier(identifier: str) -> Accelerator:
-    return next(known.accelerator for known in known_accelerators() if known.catalogue_id == identifier)

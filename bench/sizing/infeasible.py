@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.figures import figure
-from bench.sizing.counting import RowCount, number
+from bench.sizing.cells import number, read_rows, whole
+from bench.sizing.counting import RowCount
 from bench.sizing.hardware import RunningEngine, accelerators_of, engines_of
-from bench.sizing.models import Skip, read_rows, resolve
+from bench.sizing.models import Skip, resolve
 
 from penstock.api.formats import EngineName
 from penstock.api.inferencepool import InferencePoolSpec
@@ -100,8 +101,8 @@ def setting_of(row: Mapping[str, str]) -> Setting:
     """The numbers in the row's cells and words."""
     words = f"{row.get('engine', '')} {row.get('setting', '')}".lower()
     ranks = _first(_RANKS, words) or 1
-    size = max(_cell(row, "tp") or _cell(row, "gpus") or 1, ranks)
-    gpus = _cell(row, "gpus") or size
+    size = max(whole(row.get("tp", "")) or whole(row.get("gpus", "")) or 1, ranks)
+    gpus = whole(row.get("gpus", "")) or size
     stages = _first(_STAGES, words) or (gpus // size if gpus % size == 0 else 0) or 1
     share = _SHARE.search(words)
     return Setting(
@@ -201,7 +202,7 @@ def _not_preferred(row: Mapping[str, str], setting: Setting, facts: ModelFacts, 
     if plan is None:
         return "preference: nothing is planned on this GPU"
     layout = (setting.tensor_parallel, setting.pipeline_parallel)
-    is_layout = not _cell(row, "tp") or layout == (plan.tensor_parallel, plan.pipeline_parallel)
+    is_layout = not whole(row.get("tp", "")) or layout == (plan.tensor_parallel, plan.pipeline_parallel)
     if is_layout and plan.checkpoint.precision is facts.precision:
         return ""
     return f"preference: {plan.checkpoint.precision} on {plan.gpus} GPUs goes first"
@@ -210,10 +211,10 @@ def _not_preferred(row: Mapping[str, str], setting: Setting, facts: ModelFacts, 
 def _planned(facts: ModelFacts, accelerator: Accelerator) -> Plan | None:
     """The plan of the whole planner for this model in both formats on nodes of this GPU."""
     unquantised = resolve(facts.model, "bf16")
-    own = facts if isinstance(unquantised, Skip) else replace(unquantised, model=f"{facts.model}-16-bit")
+    own = facts if isinstance(unquantised, Skip) else unquantised
     document = {
-        "model": own.model,
-        "variants": [{"precision": facts.precision, "model": facts.model}] if own is not facts else [],
+        "model": "own",
+        "variants": [{"precision": facts.precision, "model": "row"}] if own is not facts else [],
         "workload": {"promptTokens": 1024, "outputTokens": 512, "concurrency": 8},
     }
     pool = {"nodeSelector": {"gpu": "one-kind"}, "price": {"perGPUHour": "1.00"}}
@@ -227,17 +228,12 @@ def _planned(facts: ModelFacts, accelerator: Accelerator) -> Plan | None:
                 spec=ModelDeploymentSpec.model_validate(document),
                 replicas=1,
                 namespace_labels={},
-                facts={own.model: own, facts.model: facts},
+                facts={"own": replace(own, model="own"), "row": replace(facts, model="row")},
             ),
         ),
     )
     assignment = place(fleet, _NOW)["bench", "model"].assignment
     return assignment.plan if assignment else None
-
-
-def _cell(row: Mapping[str, str], column: str) -> int:
-    value = number(row.get(column))
-    return int(value) if value and value >= 1 else 0
 
 
 def _first(pattern: re.Pattern[str], words: str) -> int | None:
@@ -248,5 +244,6 @@ def _first(pattern: re.Pattern[str], words: str) -> int | None:
 def _amount(pattern: re.Pattern[str], words: str) -> int | None:
     """`16000`, `86k`, `1M` tokens."""
     found = pattern.search(words)
-    value = number(found[1].rstrip(".,")) if found else None
-    return round(value * _SCALE[found[2]]) if found and value else None
+    if found is None:
+        return None
+    return round(number(found[1].replace(",", "").rstrip(".")) * _SCALE[found[2]]) or None

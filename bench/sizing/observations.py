@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import figure
-from bench.sizing.counting import RowCount, number
-from bench.sizing.hardware import GIB, RunningEngine, engines_of, resolve_accelerator
-from bench.sizing.models import Skip, read_rows, resolve
+from bench.sizing.cells import GIB, number, read_rows, whole
+from bench.sizing.counting import RowCount
+from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
+from bench.sizing.models import Skip, resolve
 
 from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, by_name
 from penstock.catalogue.behaviour import BudgetScope, behaviour_of
@@ -47,15 +48,15 @@ class Observation:
 
     def tokens(self) -> float | None:
         """KV tokens of one engine, as printed."""
-        printed = number(self.row.get("reported_kv_tokens"))
-        return printed / self.request.attention_ranks if printed else None
+        return number(self.row.get("reported_kv_tokens", "")) / self.request.attention_ranks or None
 
     def room_gib(self) -> float | None:
         """What the engine had for its cache per GPU: as printed, else what its requests or its tokens take."""
-        printed, tokens = number(self.row.get("reported_kv_gib_per_gpu")), self.tokens()
-        if printed is not None:
-            return printed
-        requests, context = number(self.row.get("reported_max_concurrency")), number(self.row.get("max_model_len"))
+        printed, tokens = self.row.get("reported_kv_gib_per_gpu", ""), self.tokens()
+        if printed:
+            return number(printed)
+        requests = number(self.row.get("reported_max_concurrency", ""))
+        context = number(self.row.get("max_model_len", ""))
         plan = plan_memory(self.request)
         if requests and context:
             each = plan.sequence_bytes + context * plan.kv_bytes_per_token
@@ -111,7 +112,7 @@ def observation_of(row: Mapping[str, str], data: Path) -> Observation | Skip:
     engine = next(iter(engines_of(row.get("engine", ""))), None)
     if engine is None:
         return Skip("an engine that is not planned for")
-    stated = number(row.get("gpu_mem_total_gib"))
+    stated = number(row.get("gpu_mem_total_gib", "")) or None
     accelerator = resolve_accelerator(row.get("gpu", ""), stated)
     if isinstance(accelerator, Skip):
         # Bytes per token and weights do not depend on the GPU.
@@ -130,8 +131,8 @@ def _request(
 ) -> MemoryRequest:
     behaviour = behaviour_of(engine.name, engine.version)
     sequences, batched = behaviour.defaults_on(accelerator)
-    ranks, share = _count(row, "dp"), number(row.get("gpu_memory_utilization"))
-    is_static = share is not None and behaviour.utilization_covers is BudgetScope.WEIGHTS_AND_CACHE
+    ranks, share = _count(row, "dp"), number(row.get("gpu_memory_utilization", ""))
+    is_static = share > 0 and behaviour.utilization_covers is BudgetScope.WEIGHTS_AND_CACHE
     return MemoryRequest(
         facts=facts,
         accelerator=accelerator,
@@ -146,20 +147,19 @@ def _request(
         max_batched_tokens=_count(row, "max_num_batched_tokens", batched),
         max_context_tokens=_count(row, "max_model_len", facts.max_context_tokens),
         utilization_percent=round(share * 100) if share else behaviour.utilization_percent,
-        kv_cache_dtype="fp8" if number(row.get("kv_bytes")) == 1 else "auto",
+        kv_cache_dtype="fp8" if number(row.get("kv_bytes", "")) == 1 else "auto",
         budget=BudgetScope.WEIGHTS_AND_CACHE if is_static else BudgetScope.EVERYTHING,
     )
 
 
 def _count(row: Mapping[str, str], column: str, default: int = 1) -> int:
-    value = number(row.get(column))
-    return int(value) if value and value >= 1 else default
+    return whole(row.get(column, "")) or default
 
 
 def _says_something(observation: Observation) -> bool:
     judged = observation.has_memory and (observation.failed or observation.room_gib() is not None)
-    weights = number(observation.row.get("reported_weights_gib_per_gpu"))
-    return judged or weights is not None or _bytes_error(observation) is not None
+    weights = number(observation.row.get("reported_weights_gib_per_gpu", ""))
+    return judged or weights > 0 or _bytes_error(observation) is not None
 
 
 def _room(observation: Observation) -> Room | None:
@@ -170,7 +170,7 @@ def _room(observation: Observation) -> Room | None:
     return Room(
         row=row.get("n", ""),
         model=row.get("model", ""),
-        engine=f"{request.engine} {'.'.join(request.engine_version.split('.')[:2])}",
+        engine=f"{request.engine} {'.'.join(request.engine_version.split('.')[:2]) or 'of no stated version'}",
         kind=row.get("use", ""),
         predicted_gib=unmargined_kv_bytes(request) / GIB,
         measured_gib=measured,
@@ -179,8 +179,8 @@ def _room(observation: Observation) -> Room | None:
 
 def _bytes_error(observation: Observation) -> float | None:
     """Of a token's bytes, where the row prints the room and the tokens in it."""
-    printed, tokens = number(observation.row.get("reported_kv_gib_per_gpu")), observation.tokens()
-    if printed is None or printed <= 0 or not tokens:
+    printed, tokens = number(observation.row.get("reported_kv_gib_per_gpu", "")), observation.tokens()
+    if not printed or not tokens:
         return None
     return observation.per_token / (printed * GIB / tokens) - 1
 
@@ -215,7 +215,7 @@ def _print_bytes(observations: list[Observation]) -> None:
 def _print_weights(observations: list[Observation]) -> None:
     errors = {}
     for each in observations:
-        printed = number(each.row.get("reported_weights_gib_per_gpu"))
+        printed = number(each.row.get("reported_weights_gib_per_gpu", ""))
         if printed:
             errors[f"{each.row.get('n', '')}: {each.row.get('model', '')}"] = (
                 plan_memory(each.request).weights_bytes / GIB / printed - 1

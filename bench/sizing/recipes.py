@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.figures import figure
-from bench.sizing.counting import RowCount, number
+from bench.sizing.cells import read_rows, whole
+from bench.sizing.counting import RowCount
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
-from bench.sizing.models import Skip, read_rows, resolve
+from bench.sizing.models import Skip, resolve
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
@@ -27,7 +28,7 @@ _RECENT = {EngineName.VLLM: "0.25.0", EngineName.SGLANG: "0.5.14"}
 """For rows without a version: the releases that the published recipes of 2026 ran."""
 
 _LEAN_SEQUENCES, _LEAN_BATCHED_TOKENS = 16, 2048
-_SHORT_CONTEXT, _LONG_CONTEXT = 2048, 32_768
+_SHORT_CONTEXT, _LONG_CONTEXT = 2048, 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +101,18 @@ def judge(row: Mapping[str, str], data: Path) -> list[Refusal] | Skip:
 
 def workers_of(row: Mapping[str, str]) -> list[Worker]:
     """The row's own worker, else those of its prefill and decode layout, else one over all its GPUs."""
-    size = _whole(row.get("tp"))
+    size = whole(row.get("tp", ""))
     if size:
         is_parallel = row.get("dp_attention", "").lower() == "true"
-        found = _worker(size, _whole(row.get("pp")) or 1, _whole(row.get("ep")) or 1, is_parallel=is_parallel)
-        return [replace(found, is_open=not _whole(row.get("ep")))]
+        worker = _worker(size, whole(row.get("pp", "")) or 1, whole(row.get("ep", "")) or 1, is_parallel=is_parallel)
+        return [replace(worker, is_open=not whole(row.get("ep", "")))]
     parts = _LAYOUT.findall(row.get("layout", ""))
     if parts:
         found = [
             _worker(int(tp), int(pp or 1), int(ep or 1), is_parallel=bool(parallel)) for tp, pp, ep, parallel in parts
         ]
         return list(dict.fromkeys(found))
-    gpus = _whole(row.get("gpus_per_replica"))
+    gpus = whole(row.get("gpus_per_replica", ""))
     return [Worker(gpus, is_open=True)] if gpus else []
 
 
@@ -182,13 +183,8 @@ def _shortage(
 
 
 def _context(row: Mapping[str, str], facts: ModelFacts) -> int:
-    """The longest request of the row's traffic; agents keep long conversations."""
+    """The longest request of the row's traffic; agents fill contexts of 128k tokens."""
     lengths = [int(prompt) + int(output) for prompt, output in _SHAPE.findall(row.get("seq_lens", ""))]
     if "agentic" in row.get("seq_lens", ""):
         lengths.append(_LONG_CONTEXT)
     return min(facts.max_context_tokens, max(lengths, default=_SHORT_CONTEXT))
-
-
-def _whole(cell: str | None) -> int:
-    value = number(cell)
-    return int(value) if value and value >= 1 else 0

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from bench.sizing import infeasible, observations, recipes
-from bench.sizing.counting import RowCount, number
+from bench.sizing.cells import read_rows
+from bench.sizing.counting import RowCount
 from bench.sizing.hardware import accelerators_of, engines_of, resolve_accelerator
-from bench.sizing.models import Skip, read_rows
+from bench.sizing.models import Skip
 from bench.sizing.observations import Observation
 from bench.sizing.recipes import Worker
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builders.reference import DATA, needs_reference_data
 from penstock.api.formats import EngineName
@@ -167,7 +170,36 @@ def test_a_count_takes_every_row_once() -> None:
     count.skip("no model")
     assert count.details() == {"rows": 4, "used": 3, "skipped": {"no model": 1}}
     assert count.share == 0.75
-    assert [number(cell) for cell in ("1,024", "", "x", "inf", None)] == [1024, None, None, None, None]
+
+
+CELLS = st.sampled_from(["", "-", "any", "0", "-1", "inf", "nan", "1e9", "8", "TP8", "8/16", "h100", "sglang 0.5", "é"])
+NUMBERS = (
+    "precision weight_precision tp pp ep dp dcp dp_attention gpus layout seq_lens setting gpu_mem_total_gib"
+    " gpu_memory_utilization max_model_len max_num_seqs reported_kv_tokens reported_kv_gib_per_gpu"
+    " reported_max_concurrency est_weights_gib_per_gpu"
+)
+ROWS = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["Qwen/Qwen3-8B", "deepseek-ai/DeepSeek-R1", "unknown/model-7B", "x"]) | CELLS,
+        "gpu": st.sampled_from(["h200", "mi300x", "RTX4070-12GB", "h100/a100-80"]) | CELLS,
+        "engine": st.sampled_from(["vllm", "vLLM 2026-07", "dynamo-sglang", "vllm DP8+EP8", "trt"]) | CELLS,
+        "outcome": st.sampled_from(["OOM", "ok", "pointless"]) | CELLS,
+    },
+    optional=dict.fromkeys(NUMBERS.split(), CELLS),
+)
+
+
+@given(row=ROWS)
+@settings(deadline=None)
+def test_no_row_is_too_odd(row: dict[str, str]) -> None:
+    """Every row is judged or skipped with a reason."""
+    assert isinstance(recipes.judge(row, NOWHERE), list | Skip)
+    assert isinstance(infeasible.verdict(row, NOWHERE), str | Skip)
+    seen = observations.observation_of(row, NOWHERE)
+    assert isinstance(seen, Observation | Skip)
+    if isinstance(seen, Observation):
+        observations.errors_of([seen])
+        observations.overestimates_of([seen])
 
 
 @needs_reference_data

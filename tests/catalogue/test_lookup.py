@@ -24,6 +24,12 @@ SPELLINGS = {
     "the format in a remark": ("MiniMaxAI/MiniMax-M3 (MXFP8)", "MiniMaxAI/MiniMax-M3-MXFP8"),
     "the format in the name": ("deepseek-r1-fp4", "nvidia/DeepSeek-R1-FP4"),
     "a date that is not listed": ("deepseek-ai/DeepSeek-R1-0131", "deepseek-ai/DeepSeek-R1"),
+    "a short name": ("Llama-4-Scout", "meta-llama/Llama-4-Scout-17B-16E-Instruct"),
+    "without the active parameters": ("Qwen3-235B", "Qwen/Qwen3-235B-A22B"),
+    "the format's own checkpoint of another maker": (
+        "deepseek-ai/DeepSeek-V4-Flash-FP8",
+        "sgl-project/DeepSeek-V4-Flash-FP8",
+    ),
     "an alias": ("deepseek-ai/DeepSeek-V4", "deepseek-ai/DeepSeek-V4-Pro"),
 }
 
@@ -37,7 +43,19 @@ def test_other_spellings_lead_to_the_model(spelled: str, want: str) -> None:
     assert found.weights_bytes == pytest.approx(known.weights_bytes, rel=0.001)
 
 
-UNKNOWN = ["", "acme/model", "acme/Llama-9B", "Qwen3", "microsoft/Phi-4-nano", "a/b/c/d", "7B", "-", "Llama-3.1-13B"]
+UNKNOWN = [
+    "",
+    "acme/model",
+    "acme/Llama-9B",
+    "Qwen3",
+    "microsoft/Phi-4-nano",
+    "a/b/c/d",
+    "7B",
+    "-",
+    "Llama-3.1-13B",
+    "Llama-3.1",
+    "gpt-oss",
+]
 
 
 @pytest.mark.parametrize("name", UNKNOWN)

@@ -3,7 +3,9 @@
 import pytest
 
 from penstock.api.formats import Precision
-from penstock.catalogue.spelling import format_of_words, parse_name, stated_parameters
+from penstock.api.refusals import Refused
+from penstock.catalogue.models import built_in
+from penstock.catalogue.spelling import aliases, format_of_words, parse_name, read_spelling, stated_parameters
 
 WORDS = {
     "bf16": Precision.BF16,
@@ -71,3 +73,26 @@ def test_sizes_are_numbers_and_words() -> None:
     assert parse_name("Qwen/Qwen3-30B-A3B").sizes == {"30b", "a3b"}
     assert parse_name("mistralai/Mistral-Small-24B").sizes == {"small", "24b"}
     assert parse_name("meta-llama/Llama-4-Scout-17B-16E-Instruct").sizes == {"17b", "16e"}
+
+
+def test_aliases_lead_to_a_checkpoint() -> None:
+    assert aliases()
+    for name, model in aliases().items():
+        assert name == name.lower()
+        assert built_in(model) is not None, name
+
+
+BROKEN = {
+    "no JSON": ("{", "Invalid JSON"),
+    "a list missing": ('{"source": "x", "formats": [], "roles": [], "makers": [], "aliases": {}}', "sizes"),
+    "a misspelt key": (
+        '{"source": "x", "formats": [], "roles": [], "makers": [], "sizes": [], "aliases": {}, "rolls": []}',
+        "spelling.json:rolls",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "want"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_refused_with_its_place(text: str, want: str) -> None:
+    with pytest.raises(Refused, match=want):
+        read_spelling(text)

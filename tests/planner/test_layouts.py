@@ -1,16 +1,20 @@
 """In which ways a checkpoint is cut over the GPUs of a node, and when the less usual ones are tried."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders.fleet import facts, nodes, pool, tenant
 from penstock.api.formats import EngineName, Precision
+from penstock.catalogue.accelerators import by_name
 from penstock.catalogue.models import AttentionKind
 from penstock.planner.checkpoints import rank_checkpoints
+from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.layouts import Layouts, Site, find_layouts, runner_of
 from penstock.planner.offers import market_of
 from penstock.planner.requirements import requirements_of
+from penstock.planner.speed import Promise
 
 MIXTURE = {
     "experts": 256,
@@ -127,3 +131,19 @@ def test_prefix_hits_make_room_for_more_requests_per_second() -> None:
         for percent in (0, 80)
     ]
     assert carried[1] > carried[0]
+
+
+def test_what_engines_taught_of_the_speed_counts() -> None:
+    question = FitQuestion(
+        facts=KNOWN["org/small"],
+        accelerator=by_name("H100-SXM-80GB"),
+        engine=EngineName.VLLM,
+        engine_version="0.33.0",
+        way=Way(1),
+        load=requirements_of(tenant()).load,
+        promise=Promise(),
+    )
+    modelled, taught = fit(question), fit(replace(question, correction=1.5))
+    assert isinstance(modelled, Fit)
+    assert isinstance(taught, Fit)
+    assert taught.judgement.tokens_per_second < modelled.judgement.tokens_per_second

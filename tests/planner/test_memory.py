@@ -235,6 +235,23 @@ def test_sparse_latent_attention_in_fp8_keeps_scales_and_positions() -> None:
     assert plan_memory(dense).kv_bytes_per_token == 61 * 576
 
 
+def test_layers_that_see_everything_may_have_heads_of_their_own() -> None:
+    """gemma-4-31B: 10 layers with 4 wide heads, 50 with 16 narrow ones; before 0.21 all pages were as long."""
+    facts = model("google/gemma-4-31B-it")
+    old, new = (
+        kv_bytes_per_token(facts, tensor_parallel=1, element_bytes=2, engine_version=version)
+        for version in ("0.20.0", "0.21.0")
+    )
+    assert (old, new) == (60 * 2 * 16 * 256 * 2, 10 * 2 * 4 * 512 * 2)
+
+
+def test_a_step_of_prefill_holds_its_windows() -> None:
+    usual = request("google/gemma-4-31B-it", "H200-SXM-141GB", engine_version="0.21.0", max_batched_tokens=8192)
+    old = replace(usual, engine_version="0.20.0")
+    step = 50 * 8192 * 2 * 16 * 256 * 2
+    assert _margin(usual) - _margin(old) == pytest.approx(step, rel=0.01)
+
+
 COMPRESSED = {
     "vLLM 0.22": (EngineName.VLLM, "0.22.0", 43 * 1850, 43 * 103 * MIB),
     "vLLM 0.25": (EngineName.VLLM, "0.25.0", 43 * 170, 0),
@@ -324,3 +341,25 @@ def test_more_sequences_never_leave_more_room(name: str, sequences: int, more: i
     fewer = plan_memory(request(name, max_sequences=sequences))
     greater = plan_memory(request(name, max_sequences=sequences + more))
     assert greater.kv_bytes <= fewer.kv_bytes
+
+
+@given(
+    name=st.sampled_from(built_in_names()),
+    size=st.sampled_from([1, 2, 4, 8, 16]),
+    stages=st.sampled_from([1, 2, 4]),
+    ranks=st.sampled_from([1, 2, 4]),
+    spread=st.booleans(),
+)
+def test_the_gpus_of_a_layout_hold_the_whole_model(
+    *, name: str, size: int, stages: int, ranks: int, spread: bool
+) -> None:
+    """Nothing is lost however it is cut; copies only add, and a larger group never loads more on a GPU."""
+    facts, ranks = model(name), min(ranks, size)
+
+    def each(count: int) -> int:
+        return weights_bytes_per_gpu(
+            facts, tensor_parallel=count, pipeline_parallel=stages, attention_ranks=ranks, expert_parallel=spread
+        )
+
+    assert each(size) * size * stages >= 0.999 * (facts.loaded_bytes or facts.weights_bytes)
+    assert each(2 * size) <= each(size)

@@ -57,8 +57,18 @@ def replica(name: str = "Qwen/Qwen3-32B-FP8", on: str = "H100-SXM-80GB", **chang
         (replica(kv_cache_dtype="auto"), replica(kv_cache_dtype="fp8")),
         (replica(engine_version="0.5.4"), replica()),
         (replica(correction=1.3), replica()),
+        (replica(max_batched_tokens=64), replica()),
     ],
-    ids=["tensor parallel", "bandwidth", "precision", "generation", "cache in 8 bits", "old engine", "correction"],
+    ids=[
+        "tensor parallel",
+        "bandwidth",
+        "precision",
+        "generation",
+        "cache in 8 bits",
+        "old engine",
+        "correction",
+        "budget",
+    ],
 )
 def test_what_makes_a_token_faster(slower: Replica, faster: Replica) -> None:
     before, after = speed(slower, CHAT, 32), speed(faster, CHAT, 32)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from penstock.api.formats import EngineName
+from penstock.api.formats import EngineName, Precision
 from penstock.catalogue.hardware import Accelerator
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "EngineBehaviour",
     "behaviour_changes",
     "behaviour_of",
+    "emulates",
     "read_behaviour",
     "release_of",
 ]
@@ -76,6 +77,7 @@ class BehaviourChange(_Entry):
 class _Engine(_Entry):
     source: str = Field(min_length=1)
     base: _Values
+    emulated_formats: tuple[Precision, ...]
     unknown: Mapping[str, Any]
     changes: tuple[BehaviourChange, ...]
 
@@ -137,6 +139,11 @@ def behaviour_of(engine: EngineName, version: str) -> EngineBehaviour:
 def behaviour_changes(engine: EngineName) -> tuple[BehaviourChange, ...]:
     """Every change that is known of an engine, oldest first, with its source."""
     return _table().engines[engine].changes
+
+
+def emulates(engine: EngineName, precision: Precision) -> bool:
+    """Whether the engine was seen running that format on hardware that only emulates it."""
+    return precision in _table().engines[engine].emulated_formats
 
 
 def release_of(version: str) -> tuple[int, ...]:

@@ -52,6 +52,7 @@ class ModelFacts:
     holds 125.65 GiB of DeepSeek-V4-Pro on each of 8 H200, and the files have 100.7).
     `kv_heads`, `head_dim` and the layer counts size the cache of grouped attention, `kv_lora_rank` and
     `rope_head_dim` that of latent attention; `index_bytes_per_token` is what sparse attention adds, in all layers.
+    `global_kv_heads` and `global_head_dim` are those of the layers that see everything, where they differ (0).
     `compressed_cache` says that tokens share entries of it, `weight_shares` which part of the weights
     is cut in which way (None: only totals are known). `tower_parameters` are those of encoders of images and
     sound.
@@ -83,6 +84,8 @@ class ModelFacts:
     rope_head_dim: int = 0
     index_bytes_per_token: int = 0
     compressed_cache: bool = False
+    global_kv_heads: int = 0
+    global_head_dim: int = 0
     loaded_bytes: int = 0
     unpacked_percent: int = 100
     experts: int = 0
@@ -181,6 +184,8 @@ def _cache_shape(geometry: Geometry) -> dict[str, Any]:
         "rope_head_dim": latent.rope_dim if latent else 0,
         "index_bytes_per_token": attention.index_bytes_per_token,
         "compressed_cache": geometry.compressed,
+        "global_kv_heads": attention.global_kv_heads,
+        "global_head_dim": attention.global_head_dim,
     }
 
 

@@ -7,7 +7,14 @@ from penstock.api.formats import EngineName
 from penstock.catalogue.behaviour import EngineBehaviour, behaviour_of
 from penstock.catalogue.models import AttentionKind, ModelFacts
 
-__all__ = ["cache_bytes_per_token", "element_bytes", "kv_bytes_per_token", "sequence_bytes", "state_bytes"]
+__all__ = [
+    "cache_bytes_per_token",
+    "element_bytes",
+    "kv_bytes_per_token",
+    "sequence_bytes",
+    "state_bytes",
+    "window_step_bytes",
+]
 
 _KV_ELEMENT_BYTES = 2
 _FP8_ELEMENT_BYTES = 1
@@ -34,8 +41,11 @@ def kv_bytes_per_token(
     behaviour = behaviour_of(engine, engine_version)
     if facts.compressed_cache:
         return facts.full_attention_layers * behaviour.compressed_layer_token_bytes
-    layers = facts.full_attention_layers + (0 if behaviour.counts_windows else facts.sliding_layers)
-    return layers * _layer_bytes(facts, tensor_parallel, element_bytes, behaviour)
+    layer = _layer_bytes(facts, tensor_parallel, element_bytes, behaviour)
+    if behaviour.counts_windows:
+        return facts.full_attention_layers * (_global_layer_bytes(facts, tensor_parallel, element_bytes) or layer)
+    # One pool for all layers: the pages of each are as long as those of the widest.
+    return (facts.full_attention_layers + facts.sliding_layers) * layer
 
 
 def sequence_bytes(
@@ -55,6 +65,22 @@ def sequence_bytes(
         return state
     layer = _layer_bytes(facts, tensor_parallel, element_bytes, behaviour)
     return state + facts.sliding_layers * facts.sliding_window * layer
+
+
+def window_step_bytes(
+    facts: ModelFacts,
+    behaviour: EngineBehaviour,
+    *,
+    tensor_parallel: int,
+    kv_cache_dtype: str,
+    step_tokens: int,
+    pipeline_parallel: int = 1,
+) -> int:
+    """What a step of prefill holds of the cache beyond the windows: they are freed behind it, not during it."""
+    if not (behaviour.counts_windows and facts.sliding_layers):
+        return 0
+    layer = _layer_bytes(facts, tensor_parallel, element_bytes(kv_cache_dtype), behaviour)
+    return _of_fullest_stage(facts.sliding_layers * step_tokens * layer, facts, pipeline_parallel)
 
 
 def cache_bytes_per_token(
@@ -103,6 +129,12 @@ def _of_fullest_stage(amount: int, facts: ModelFacts, pipeline_parallel: int) ->
     """Layers are dealt out whole: of 61 in two stages one has 31."""
     layers = max(1, facts.layers)
     return -(-amount * -(-layers // pipeline_parallel) // layers)
+
+
+def _global_layer_bytes(facts: ModelFacts, tensor_parallel: int, element: int) -> int:
+    """Of layers that see everything, where their heads are of their own kind; 0 where they are like the others."""
+    heads = max(1, -(-(facts.global_kv_heads or facts.kv_heads) // tensor_parallel))
+    return 2 * heads * facts.global_head_dim * element
 
 
 def _layer_bytes(facts: ModelFacts, tensor_parallel: int, element: int, behaviour: EngineBehaviour) -> int:

@@ -14,13 +14,13 @@ from penstock.catalogue.engines import engine_supports
 from penstock.planner.checkpoints import Choice, Standing, rank_checkpoints
 from penstock.planner.disaggregation.alternative import apart_or_why_not
 from penstock.planner.dominance import undominated
-from penstock.planner.explain import by_nearness
+from penstock.planner.explain import by_nearness, compared
 from penstock.planner.fitting import Way
 from penstock.planner.judging import Judgement
 from penstock.planner.layouts import Laid, Layouts, Site, find_layouts, holds_batch, lay, runner_of
 from penstock.planner.memory import sequences_that_fit
 from penstock.planner.offers import CAPACITY_ORDER, Market, Offer, refuse_pool, with_interruptions
-from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 from penstock.planner.requirements import Requirements
 
 __all__ = ["Candidate", "Shortlist", "enumerate_candidates"]
@@ -135,7 +135,28 @@ def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Sh
     if detailed:
         candidates.extend(_by_other_engine(wants, offer, choices, candidates))
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
-    return Shortlist(kept, (*rejections, *cut))
+    useful, larger = _without_larger(wants, kept)
+    return Shortlist(useful, (*rejections, *larger, *cut))
+
+
+def _without_larger(
+    wants: Requirements, candidates: tuple[Candidate, ...]
+) -> tuple[tuple[Candidate, ...], tuple[Rejection, ...]]:
+    """A larger size of the same checkpoint is no candidate where the replicas are given: it has room nowhere else."""
+    if wants.load.fewest_replicas < wants.load.most_replicas:
+        return candidates, ()
+    smallest: dict[tuple[str, EngineName], Candidate] = {}
+    useful: list[Candidate] = []
+    larger: list[Rejection] = []
+    for each in candidates:
+        plan = each.plan
+        first = smallest.setdefault((plan.checkpoint.model, plan.engine), each)
+        if first.plan.gpus >= plan.gpus:
+            useful.append(each)
+            continue
+        message = compared(plan, each.tokens_per_second, first.plan, first.tokens_per_second)
+        larger.append(plan_rejection(plan, RejectionReason.NOT_PREFERRED, message))
+    return tuple(useful), tuple(larger)
 
 
 def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, ...]:

@@ -61,12 +61,15 @@ def rank_checkpoints(wants: Requirements, accelerator: Accelerator) -> tuple[tup
 def _forbidden(known: KnownCheckpoint, policy: PrecisionPolicy) -> Rejection | None:
     precision = known.checkpoint.precision
     if policy is PrecisionPolicy.PUBLISHED and not known.own:
-        why = "allows only the checkpoint of `spec.model`"
+        why, cure = "allows only the checkpoint of `spec.model`", ""
     elif policy is PrecisionPolicy.EIGHT_BIT and precision in _BELOW_EIGHT_BIT:
-        why = f"allows no weights below 8 bits, and '{known.checkpoint.model}' is {precision}"
+        why, cure = (
+            f"allows no weights below 8 bits, and '{known.checkpoint.model}' is {precision}",
+            ", or a variant in FP8 or BF16",
+        )
     else:
         return None
-    message = f"`spec.precisionPolicy: {policy}` {why}; would work: `precisionPolicy: Auto`"
+    message = f"`spec.precisionPolicy: {policy}` {why}; would work: `precisionPolicy: Auto`{cure}"
     return Rejection(RejectionReason.PRECISION_POLICY, message, precision=precision)
 
 

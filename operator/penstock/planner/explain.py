@@ -13,6 +13,7 @@ __all__ = [
     "Row",
     "answers_spec",
     "by_nearness",
+    "compared",
     "counted",
     "describe",
     "headline",
@@ -157,6 +158,19 @@ def layout_in_words(plan: Plan) -> str:
     parts += [f"attention on {plan.attention_ranks} ranks"] if plan.attention_ranks > 1 else []
     parts += ["whole experts"] if plan.expert_parallel else []
     return ", ".join(parts)
+
+
+def compared(plan: Plan, tokens_per_second: float, chosen: Plan, chosen_tokens_per_second: float) -> str:
+    """What another layout of the same checkpoint would give, against the one that carries the load."""
+
+    def gives(each: Plan, tokens: float) -> str:
+        price = f" for {each.price_per_replica_hour}/h per replica" if each.price_per_replica_hour else ""
+        return f"{tokens:,.0f} output tokens/s at most{price}"
+
+    return (
+        f"{layout_in_words(plan)} would give {gives(plan, tokens_per_second)}; {layout_in_words(chosen)} carries the"
+        f" load and gives {gives(chosen, chosen_tokens_per_second)}"
+    )
 
 
 def _lowered_context(plan: Plan, wants: Requirements) -> str:

@@ -49,7 +49,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class FitQuestion:
-    """One layout under one load."""
+    """One layout under one load; `correction` is what engines taught of its speed (1.0: nothing yet)."""
 
     facts: ModelFacts
     accelerator: Accelerator = field(hash=False)
@@ -59,6 +59,7 @@ class FitQuestion:
     load: Load
     promise: Promise
     kv_cache_dtype: str = "auto"
+    correction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ def replica_of(question: FitQuestion, room: Room) -> Replica:
         attention_ranks=question.way.attention_ranks,
         kv_cache_dtype=question.kv_cache_dtype,
         max_batched_tokens=room.settings.max_batched_tokens,
+        correction=question.correction,
     )
 
 

@@ -3,12 +3,13 @@
 By the performance model alone; memory comes in as the number of requests that there is room for at once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
 from penstock.planner.plan import Expectation, RejectionReason
 from penstock.planner.requirements import Load
-from penstock.planner.speed import PLANNED_UTILISATION, Bound, Promise, Replica, Speed, capacity, speed
+from penstock.planner.speed import PLANNED_UTILISATION, Bound, Promise, Replica, Speed, speeds
 
 __all__ = ["Judgement", "Misfit", "judge"]
 
@@ -45,11 +46,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """One replica with room for so many requests at once, and the most that it carries."""
+    """One replica, how fast it is with so many in flight, and the most that it carries; `bound` keeps it there."""
 
     replica: Replica
     load: Load
     promise: Promise
+    at: Callable[[int], Speed]
     greatest: Speed
     bound: Bound
 
@@ -75,29 +77,52 @@ class _Question:
             needed = ceil(load.total_concurrency / self.in_flight)
         return max(needed, load.fewest_replicas)
 
-    def at(self, concurrency: int) -> Speed:
-        """How fast it is with so many in flight."""
-        return speed(self.replica, self.load.traffic, concurrency)
-
 
 def judge(replica: Replica, load: Load, promise: Promise, room: int) -> Judgement | Misfit:
     """What it does under its share of the load with room for `room` requests at once, or which number is wrong."""
-    most = max(1, room)
-    if promise == Promise():
-        greatest = _Question(replica, load, promise, speed(replica, load.traffic, most), Bound.CONCURRENCY)
-    else:
-        found = capacity(replica, load.traffic, promise, most_concurrent=most)
-        if found is None:
-            return _out_of_reach(replica, promise, speed(replica, load.traffic, 1))
-        greatest = _Question(replica, load, promise, found.speed, found.bound)
-    if greatest.needed > load.most_replicas:
-        return _overloaded(greatest)
+    at = speeds(replica, load.traffic)
+    alone = at(1)
+    if _strain(alone, promise) > 1:
+        return _out_of_reach(replica, promise, alone)
+    question = _Question(replica, load, promise, at, *_greatest(at, promise, max(1, room)))
+    if question.needed > load.most_replicas:
+        return _overloaded(question)
     return Judgement(
-        expected=_expected(greatest),
-        replicas=greatest.needed,
-        requests_per_second=greatest.rate,
-        tokens_per_second=greatest.greatest.output_tokens_per_second,
+        expected=_expected(question),
+        replicas=question.needed,
+        requests_per_second=question.rate,
+        tokens_per_second=question.greatest.output_tokens_per_second,
     )
+
+
+def _strain(found: Speed, promise: Promise) -> float:
+    """The worse of the two times, as a share of what is promised; more than 1 breaks the promise."""
+    first, each = promise.time_to_first_token_seconds, promise.time_per_output_token_seconds
+    return max(
+        found.time_to_first_token_seconds / first if first else 0.0,
+        found.time_per_output_token_seconds / each if each else 0.0,
+    )
+
+
+def _greatest(at: Callable[[int], Speed], promise: Promise, room: int) -> tuple[Speed, Bound]:
+    """The most requests at once that keep the promise, as `capacity` finds them; one alone keeps it.
+
+    Times grow almost evenly with the load, so a straight line finds the place in a few steps; every other step halves.
+    """
+    kept, broken = at(1), at(room)
+    if _strain(broken, promise) <= 1:
+        return broken, Bound.CONCURRENCY
+    straight = True
+    while broken.concurrency - kept.concurrency > 1:
+        low, high = _strain(kept, promise), _strain(broken, promise)
+        share = (1 - low) / (high - low) if straight and high > low else 0.5
+        guess = kept.concurrency + int(share * (broken.concurrency - kept.concurrency))
+        found = at(min(max(guess, kept.concurrency + 1), broken.concurrency - 1))
+        kept, broken = (kept, found) if _strain(found, promise) > 1 else (found, broken)
+        straight = not straight
+    each = promise.time_per_output_token_seconds
+    late = each is not None and broken.time_per_output_token_seconds > each
+    return kept, Bound.TIME_PER_OUTPUT_TOKEN if late else Bound.TIME_TO_FIRST_TOKEN
 
 
 def _expected(question: _Question) -> Expectation:

@@ -3,24 +3,12 @@
 from penstock.api.quantities import Money
 from penstock.planner.candidates import Candidate, Shortlist
 from penstock.planner.checkpoints import Standing
-from penstock.planner.explain import layout_in_words
-from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.explain import compared, layout_in_words
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 
 __all__ = ["MOST_REJECTIONS", "losers", "plan_rejection"]
 
 MOST_REJECTIONS = 64
-
-
-def plan_rejection(plan: Plan, reason: RejectionReason, message: str) -> Rejection:
-    """A rejection of exactly this plan."""
-    return Rejection(
-        reason,
-        message,
-        pool=plan.pool,
-        engine=plan.engine,
-        precision=plan.checkpoint.precision,
-        tensor_parallel=plan.tensor_parallel,
-    )
 
 
 def losers(chosen: Plan, shortlist: Shortlist, without_room: tuple[Rejection, ...] = ()) -> tuple[Rejection, ...]:
@@ -71,14 +59,11 @@ def _in_pool(candidate: Candidate, chosen: Plan, winner: Candidate | None) -> st
     if plan.engine is not chosen.engine:
         seen = candidate.engine_evidence or "it is the default, and nobody compared the two for such a model here"
         return f"{chosen.engine} is preferred: {seen}; `spec.engine: {plan.engine}` asks for {plan.engine}"
-    price, rate = plan.price_per_replica_hour, f"{candidate.tokens_per_second:,.0f} output tokens/s at most"
     if winner is None:
-        return f"{layout_in_words(plan)} would give {rate} per replica"
-    cost = f" for {price}/h per replica" if price else ""
-    return (
-        f"{layout_in_words(plan)} would give {rate}{cost}; {layout_in_words(chosen)} carries the load with"
-        f" {winner.tokens_per_second:,.0f} tokens/s at most{f' for {chosen.price_per_replica_hour}/h' if cost else ''}"
-    )
+        return (
+            f"{layout_in_words(plan)} would give {candidate.tokens_per_second:,.0f} output tokens/s at most per replica"
+        )
+    return compared(plan, candidate.tokens_per_second, chosen, winner.tokens_per_second)
 
 
 def _other_format(candidate: Candidate, chosen: Plan) -> str:

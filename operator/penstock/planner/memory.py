@@ -10,7 +10,13 @@ from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator, Vendor
 from penstock.catalogue.behaviour import BudgetScope, EngineBehaviour, behaviour_of
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.cache import cache_bytes_per_token, kv_bytes_per_token, sequence_bytes, state_bytes
+from penstock.planner.cache import (
+    cache_bytes_per_token,
+    kv_bytes_per_token,
+    sequence_bytes,
+    state_bytes,
+    window_step_bytes,
+)
 from penstock.planner.plan import MemoryPlan
 from penstock.planner.weights import weights_bytes_per_gpu
 
@@ -33,10 +39,10 @@ class MemoryRequest:
 
     `utilization_percent` is the share of the GPU's memory that the engine may take in all, for SGLang
     too (`sglang_static_fraction` turns it into SGLang's own setting), unless `budget` says that it is SGLang's own
-    share for weights and cache. `kv_cache_dtype` is the engine's
-    word: `auto`, or one that starts with `fp8`.
+    share for weights and cache. `kv_cache_dtype` is the engine's word: `auto`, or one that starts with `fp8`.
     `tensor_parallel` counts the GPUs of one pipeline stage; attention runs on `attention_ranks` of equal size among
-    them, each with its own requests, which `max_sequences` and `max_batched_tokens` are for. `decode_context_parallel` GPUs share the cache of one sequence.
+    them, each with its own requests, which `max_sequences` and `max_batched_tokens` are for. The cache of one sequence
+    is spread over `decode_context_parallel` GPUs.
     """
 
     facts: ModelFacts
@@ -80,7 +86,7 @@ def plan_memory(request: MemoryRequest) -> MemoryPlan:
     """Divide one GPU's memory; never raises, `kv_bytes` of zero or less says that there is no room."""
     per_token, per_sequence = _cache_bytes_per_token(request), _sequence_bytes(request)
     room = unmargined_kv_bytes(request)
-    kv_bytes = room - _margin_bytes(request, room)
+    kv_bytes = room - _margin_bytes(request, room) - _window_step_bytes(request)
     return MemoryPlan(
         gpu_bytes=request.accelerator.memory_bytes,
         weights_bytes=_weights(request),
@@ -154,6 +160,17 @@ def _sequence_bytes(request: MemoryRequest) -> int:
         request.behaviour,
         tensor_parallel=request.attention_size,
         kv_cache_dtype=request.kv_cache_dtype,
+        pipeline_parallel=request.pipeline_parallel,
+    )
+
+
+def _window_step_bytes(request: MemoryRequest) -> int:
+    return window_step_bytes(
+        request.facts,
+        request.behaviour,
+        tensor_parallel=request.attention_size,
+        kv_cache_dtype=request.kv_cache_dtype,
+        step_tokens=request.max_batched_tokens,
         pipeline_parallel=request.pipeline_parallel,
     )
 

@@ -17,6 +17,7 @@ __all__ = [
     "Plan",
     "Rejection",
     "RejectionReason",
+    "plan_rejection",
 ]
 
 
@@ -160,6 +161,18 @@ class Rejection:
     engine: str = ""
     precision: str = ""
     tensor_parallel: int = 0
+
+
+def plan_rejection(plan: Plan, reason: RejectionReason, message: str) -> Rejection:
+    """A rejection of exactly this plan."""
+    return Rejection(
+        reason,
+        message,
+        pool=plan.pool,
+        engine=plan.engine,
+        precision=plan.checkpoint.precision,
+        tensor_parallel=plan.tensor_parallel,
+    )
 
 
 @dataclass(frozen=True, slots=True)
