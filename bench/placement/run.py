@@ -9,6 +9,7 @@ from bench.placement import capacity_cases, fleets, incremental, reference_cases
 
 __all__ = ["main"]
 
+_FLEETS = ((200, 15, 1), (1000, 30, 1), (200, 15, 3))
 _DATA = Path("../shared/data")
 
 
@@ -24,8 +25,8 @@ def main(arguments: Sequence[str]) -> None:
             run(path)
         else:
             progress(f"no {path}: its figures are left out (--data DIR)")
-    for models, pools in options.fleets:
-        fleets.run(models, pools, gap=options.gap, seconds=options.seconds, seed=options.seed)
+    for models, pools, buckets in options.fleets:
+        fleets.run(models, pools, buckets, gap=options.gap, seconds=options.seconds, seed=options.seed)
     incremental.wall(options.deployments, options.nodes, options.rounds)
     incremental.processor(options.changed_among, options.changed_among // 2, options.rounds)
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="placement", description=__doc__)
     parser.add_argument("--data", type=Path, default=_DATA, help="the folder that holds melange/")
-    parser.add_argument("--fleets", type=_fleet, nargs="*", default=[(200, 15), (1000, 30)], metavar="MODELSxPOOLS")
+    parser.add_argument("--fleets", type=_fleet, nargs="*", default=_FLEETS, metavar="MODELSxPOOLS[xBUCKETS]")
     parser.add_argument("--gap", type=float, default=0.01)
     parser.add_argument("--seconds", type=float, default=30.0, help="time limit of each whole fleet")
     parser.add_argument("--seed", type=int, default=6)
@@ -44,6 +45,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _fleet(text: str) -> tuple[int, int]:
-    models, _, pools = text.partition("x")
-    return int(models), int(pools)
+def _fleet(text: str) -> tuple[int, int, int]:
+    models, pools, *buckets = text.split("x")
+    return int(models), int(pools), int(buckets[0]) if buckets else 1

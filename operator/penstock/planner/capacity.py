@@ -150,9 +150,10 @@ _Place = tuple[int, bool, str]
 
 
 def _fullest_first(fitting: Iterable[_Place], gpus: int) -> Iterator[_Place]:
-    """Each node as often as it has room, the fullest first."""
-    for place in sorted(fitting):
-        yield from [place] * (place[0] // gpus)
+    """Each node as often as it has room, the fullest first, with what is free there when its turn comes."""
+    for free, whole, name in sorted(fitting):
+        for taken in range(0, free - gpus + 1, gpus):
+            yield free - taken, whole and not taken, name
 
 
 def _spread(zones: Mapping[str, Iterable[_Place]], gpus: int, count: int, standing: Counter[str]) -> tuple[str, ...]:

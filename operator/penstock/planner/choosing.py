@@ -34,6 +34,7 @@ class Desk:
     tenants: tuple[Tenant, ...]
     now: datetime
     _held: dict[str, list[Tenant]] | None = field(default=None)
+    _priorities: dict[DeploymentKey, int] | None = field(default=None)
 
     def waited_seconds(self, tenant: Tenant) -> float:
         """Since the oldest pending pod, or since it said that it waits; 0 where it waits from now on."""
@@ -58,13 +59,21 @@ class Desk:
         mine = total.pop(but, 0)
         ranked = [(-count, key) for key, count in total.items() if count > 0]
         first = nsmallest(_MOST_HOLDERS, ranked)
-        named = [f"{'/'.join(key)} ({-count})" for count, key in first]
+        named = [f"{'/'.join(key)} ({-count}{self._ahead(key, but)})" for count, key in first]
         if len(ranked) > len(first):
             rest = sum(count for count, _ in first) - sum(count for count, _ in ranked)
             named.append(f"{len(ranked) - len(first)} more deployments ({rest})")
         named += [f"itself ({mine})"] if mine else []
         named += [f"pods that are not Penstock's ({others})"] if others > 0 else []
         return ", ".join(named)
+
+    def _ahead(self, key: DeploymentKey, of: DeploymentKey) -> str:
+        """The priority by which one goes before the other; empty where it does not."""
+        if self._priorities is None:
+            stated = ((tenant.key, tenant.spec.placement.priority) for tenant in self.tenants)
+            self._priorities = {each: priority for each, priority in stated if priority}
+        priority = self._priorities.get(key, 0)
+        return f", priority {priority}" if priority > self._priorities.get(of, 0) else ""
 
     def _held_by_node(self) -> dict[str, list[Tenant]]:
         if self._held is None:
@@ -163,7 +172,8 @@ def _as_decided(search: _Search, target: Target) -> Decision | None:
     nodes = search.room(target.plan)[: target.replicas]
     if target.grows:
         search.without_room.extend(_passed_over(search, target))
-        return _grow(search, target.plan, nodes)
+        # What is free there is counted for others; what they leave is found when the next pass repairs it.
+        return _grow(search, target.plan, ())
     whole = len(nodes) == search.tenant.replicas
     if not (whole or (nodes and len(nodes) == target.replicas and not search.succeeds)):
         return None

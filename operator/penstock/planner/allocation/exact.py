@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from penstock.planner.allocation.formulation import Formulation, formulate
 from penstock.planner.allocation.greedy import allocate
 from penstock.planner.allocation.highs import INFINITY, Answer, minimise
+from penstock.planner.allocation.master import mix
 from penstock.planner.allocation.needs import Need, Service
 from penstock.planner.allocation.packing import Room, Stock
 from penstock.planner.allocation.problem import Budget
@@ -19,6 +20,8 @@ __all__ = ["NEGLIGIBLE", "Exact", "Part", "improve"]
 NEGLIGIBLE = 1e-6
 # The greatest coefficient of an objective that HiGHS sees.
 _LARGEST_COST = 1e5
+# Fewer needs that mix options are quicker solved as they stand.
+_MANY = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def _servable(need: Need) -> bool:
     """Whether its choices could serve all of it if they had all the room."""
     if not need.buckets and not need.wanted:
         return True
+    if need.demand.one_option:
+        return any(choice.whole for choice in need.choices)
     buckets = range(len(need.buckets))
     return bool(need.choices) and all(any(each.loads[bucket] < INFINITY for each in need.choices) for bucket in buckets)
 
@@ -155,10 +160,30 @@ def _settle_preference(search: _Search) -> None:
 
 def _settle_price(search: _Search) -> float:
     """The cheapest of what is left to choose; the bound in micro-units."""
+    bound, near = _mixed(search)
+    if near:
+        return bound
     made = search.formulate(search.part.needs)
-    scale = _LARGEST_COST / max((abs(price) for price in made.price.values()), default=1)
+    scale = _LARGEST_COST / max((1.0, *(abs(price) for price in made.price.values())))
     objective = {column: price * scale for column, price in made.price.items()}
     answer = search.minimise(made, objective, offset=made.fixed_price * scale, gap=search.gap)
     if answer.values is not None:
         search.best = made.services(answer.values)
-    return answer.bound / scale
+    return max(bound, answer.bound / scale)
+
+
+def _mixed(search: _Search) -> tuple[float, bool]:
+    """The same over patterns, for many needs that mix options: the bound, and whether the gap is reached."""
+    part, known = search.part, search.start if search.best is None else search.best
+    mixing = sum(bool(need.buckets) and not need.demand.one_option for need in part.needs)
+    if mixing < _MANY or len(search.hard) < len(part.needs) or search.disfavour is not None:
+        return 0.0, False
+    if any(need.demand.slices or need.demand.replicas is not None for need in part.needs):
+        return 0.0, False
+    found = mix(part.needs, part.rooms, part.budgets, known, seconds=search.seconds - search.spent, gap=search.gap)
+    search.spent += found.seconds
+    if found.services is None:
+        return found.bound, False
+    search.best = found.services
+    value = sum(found.services[need.demand.name].value(need) for need in part.needs)
+    return found.bound, value - found.bound <= search.gap * value

@@ -57,6 +57,10 @@ class Formulation:
         """The terms of what the named needs leave unserved."""
         return {column: weight for name in names for column, weight in self.parts[name].shed.items()}
 
+    def columns(self, name: str) -> list[tuple[Choice, int]]:
+        """The columns of the replicas of a need that may mix its choices."""
+        return [(count.choice, count.column) for count in self.parts[name].counts]
+
     def services(self, values: list[float]) -> dict[str, Service]:
         """What the columns' values mean."""
         return {name: _service(part, values) for name, part in self.parts.items()}

@@ -102,12 +102,12 @@ def _steps(need: Need, limits: dict[int, int]) -> Iterator[tuple[Choice, int]]:
 def _affordable(need: Need, choice: Choice, replicas: dict[int, int], stock: Stock, limits: dict[int, int]) -> int:
     """Replicas of the choice that fit beside what the need already has."""
     name = need.demand.name
-    chosen = [(each, replicas.get(each.index, 0)) for each in need.choices]
-    for each, count in chosen:
-        stock.take(name, each.option, count)
+    chosen = [(need.demand.options[index], count) for index, count in replicas.items()]
+    for option, count in chosen:
+        stock.take(name, option, count)
     more = min(limits[choice.index] - replicas.get(choice.index, 0), stock.fits(name, choice.option))
-    for each, count in chosen:
-        stock.take(name, each.option, -count)
+    for option, count in chosen:
+        stock.take(name, option, -count)
     return max(0, more)
 
 
@@ -161,6 +161,8 @@ def _topped_up(
     stock: Stock,
 ) -> Service:
     missing = need.wanted - sum(replicas.values())
+    if missing <= 0:
+        return Service(replicas, shares)
     for choice in sorted(need.choices, key=lambda each: (each.rank, _marginal(need, each), each.index)):
         more = min(missing, _affordable(need, choice, replicas, stock, limits))
         if more > 0:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import highspy
 
-__all__ = ["INFINITY", "Answer", "Model", "minimise"]
+__all__ = ["INFINITY", "Answer", "Model", "Relaxation", "Relaxed", "minimise"]
 
 INFINITY = float("inf")
 
@@ -64,11 +64,19 @@ def minimise(
     start: Mapping[int, float] | None = None,
     seconds: float,
     gap: float,
+    target: float = -INFINITY,
 ) -> Answer:
-    """The least objective, to a relative gap, from a start where one is given (values of the integer columns)."""
+    """The least objective, to a relative gap or at most a target, from a start where one is given.
+
+    A start holds values of integer columns.
+    """
     import highspy  # noqa: PLC0415 - memory, see above
 
+    if not model.lower:
+        impossible = any(lower > 0 for lower in model.row_lower)
+        return Answer(values=None if impossible else [], bound=offset, infeasible=impossible, seconds=0.0)
     highs = _prepared(seconds, gap)
+    highs.setOptionValue("objective_target", target)
     highs.passModel(_program(model, objective, offset))
     if start:
         highs.setSolution(len(start), list(start), list(start.values()))
@@ -83,6 +91,52 @@ def minimise(
         infeasible=infeasible,
         seconds=highs.getRunTime(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxed:
+    """The least cost of a relaxation, the columns' values, the rows' dual prices, and the seconds that it took."""
+
+    cost: float
+    values: list[float]
+    duals: list[float]
+    seconds: float
+
+
+class Relaxation:
+    """A linear programme with fixed rows: columns are added, and it is solved again from where it was."""
+
+    def __init__(self, row_lower: list[float], row_upper: list[float]) -> None:
+        self._highs = _prepared(INFINITY, 0.0)
+        self._highs.passModel(
+            _program(Model(row_lower=row_lower, row_upper=row_upper, starts=[0] * (len(row_lower) + 1)), {}, 0.0)
+        )
+
+    def add(self, costs: list[float], columns: list[list[tuple[int, float]]]) -> None:
+        """Add columns with their costs and terms by row."""
+        starts: list[int] = []
+        indices: list[int] = []
+        values: list[float] = []
+        for column in columns:
+            starts.append(len(indices))
+            for row, value in column:
+                indices.append(row)
+                values.append(value)
+        count = len(costs)
+        self._highs.addCols(count, costs, [0.0] * count, [INFINITY] * count, len(indices), starts, indices, values)
+
+    def solve(self, seconds: float) -> Relaxed | None:
+        """The least cost; None where there is none within the time."""
+        import highspy  # noqa: PLC0415 - memory, see above
+
+        before = self._highs.getRunTime()
+        self._highs.setOptionValue("time_limit", before + max(0.0, seconds))
+        self._highs.run()
+        if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            return None
+        info, solution = self._highs.getInfo(), self._highs.getSolution()
+        taken = self._highs.getRunTime() - before
+        return Relaxed(info.objective_function_value, list(solution.col_value), list(solution.row_dual), taken)
 
 
 def _prepared(seconds: float, gap: float) -> "highspy.Highs":

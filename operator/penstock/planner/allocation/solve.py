@@ -38,7 +38,7 @@ def solve(problem: Problem, *, time_limit_seconds: float = 2.0, gap: float = 0.0
     if not broken:
         return allocation
     services = allocate(needs, Stock(rooms_of(problem), problem.budgets))
-    return _allocation(problem, needs, [_Settled(services, 0)])
+    return _allocation(problem, needs, [_Settled(services, 0, searched=False)])
 
 
 def _improved(part: Part, start: Mapping[str, Service], *, seconds: float, gap: float) -> Exact:
@@ -51,19 +51,20 @@ def _improved(part: Part, start: Mapping[str, Service], *, seconds: float, gap: 
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A part's services and the value that they cannot undercut."""
+    """A part's services, the value that they cannot undercut, and whether that was looked for at all."""
 
     services: Mapping[str, Service]
     bound: int
+    searched: bool = True
 
 
 def _settled(part: Part, start: Mapping[str, Service], found: Exact) -> _Settled:
     """The better of what the search started from and what it found."""
     if found.services is None:
-        return _Settled(start, 0)
+        return _Settled(start, 0, searched=False)
     services = min((found.services, start), key=lambda each: _merit(part, each))
     value = sum(services[need.demand.name].value(need) for need in part.needs)
-    bound = value if found.bound >= value * (1 - _EXACT) - 1 else (int(found.bound) if found.bound > 0 else 0)
+    bound = value if found.bound >= value * (1 - _EXACT) - 1 else int(max(0.0, found.bound))
     return _Settled(services, bound)
 
 
@@ -101,7 +102,7 @@ def _allocation(problem: Problem, needs: tuple[Need, ...], settled: list[_Settle
         ),
         bound=bound,
         gap=(value - bound) / value if value > bound else 0.0,
-        proved=bound >= value,
+        proved=bound >= value and all(part.searched for part in settled),
     )
 
 

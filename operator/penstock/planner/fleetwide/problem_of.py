@@ -7,6 +7,7 @@ compared: its options come after those that are, in the order in which the candi
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from penstock.api.quantities import Money
 from penstock.planner.allocation.problem import Budget, Demand, Option, Problem, Supply
 from penstock.planner.exchange import Rates
 from penstock.planner.fleetwide.asks import Ask, Room, precedence
@@ -62,7 +63,7 @@ class Statement:
 def state(asks: Iterable[Ask], rooms: Mapping[str, Room], purse: Purse) -> Statement:
     """The problem of all these asks at once; who has no way at all is no demand of it."""
     ordered = sorted((ask for ask in asks if ask.replicas > 0), key=precedence)
-    prices = [price for ask in ordered for each in ask.candidates if (price := each.plan.price_per_replica_hour)]
+    prices = _prices(ordered)
     pricing = _Pricing(purse.rates.common(prices), purse.rates)
     # The name sorts as the precedence does, whatever order a solver sorts by.
     named = {f"{number:06d} {ask.name}": ask for number, ask in enumerate(ordered)}
@@ -81,6 +82,12 @@ def state(asks: Iterable[Ask], rooms: Mapping[str, Room], purse: Purse) -> State
         currency=pricing.currency,
         uncompared=frozenset(price.currency for price in prices if not pricing.compares(price.currency)),
     )
+
+
+def _prices(asks: Iterable[Ask]) -> tuple[Money, ...]:
+    """One of each pool that each may go to, so that a pool with many candidates counts once."""
+    found = {(ask.key, each.plan.pool): each.plan.price_per_replica_hour for ask in asks for each in ask.candidates}
+    return tuple(price for price in found.values() if price is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +139,17 @@ def _options(ask: Ask, ways: Sequence[Way], rooms: Mapping[str, Room], pricing: 
     costs = [pricing.price(way.plan) for way in ways]
     # What is compared may be less than the price where the load takes fewer replicas: no penalty is below 0.
     least = min((each - (cost or 0) for each, cost in zip(worth, costs, strict=True)), default=0)
+    ranks = [_rank(ask, way, compared=cost is not None) for way, cost in zip(ways, costs, strict=True)]
+    places = {rank: place for place, rank in enumerate(sorted(set(ranks)))}
     return tuple(
         Option(
             pool=way.supply,
             gpus=way.plan.gpus,
             cost=cost or 0,
-            rank=_rank(ask, way, compared=cost is not None),
+            rank=places[rank],
             penalty=each - (cost or 0) - min(0, least),
         )
-        for way, each, cost in zip(ways, worth, costs, strict=True)
+        for way, rank, each, cost in zip(ways, ranks, worth, costs, strict=True)
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from penstock.api.quantities import Money
+from penstock.api.refusals import Refused
 from penstock.planner.allocation.problem import Allocation
 from penstock.planner.allocation.solve import solve
 from penstock.planner.capacity import Ledger
@@ -57,7 +58,11 @@ def propose(
     waiting = waiters(fleet, decisions, market)
     rooms = _rooms(fleet, decisions, moving, ledger)
     statement = state((*moving, *waiting), rooms, _purse(fleet, moving, ledger))
-    allocation = solve(statement.problem, time_limit_seconds=time_limit_seconds, gap=_GAP)
+    try:
+        allocation = solve(statement.problem, time_limit_seconds=time_limit_seconds, gap=_GAP)
+    except Refused:
+        # Numbers that no solver takes, such as an absurd price: nothing is compared with them.
+        return {}
     changes = tuple(_changes(statement, allocation))
     return {proposal.key: proposal for group in _groups(changes) for proposal in _worth(statement, group)}
 

@@ -6,6 +6,7 @@ One deployment alone, or several that all get what they like best, need none of 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from penstock.api.refusals import Refused
 from penstock.planner.allocation.problem import Allocation, Problem
 from penstock.planner.allocation.solve import solve
 from penstock.planner.choosing import Target
@@ -79,7 +80,11 @@ class Joint:
 def decide_together(asks: Iterable[Ask], rooms: Mapping[str, Room], purse: Purse) -> Joint:
     """A target for each that gets a place; who is not among them has none."""
     statement = state(asks, rooms, purse)
-    allocation = _solved(statement.problem)
+    try:
+        allocation = _solved(statement.problem)
+    except Refused:
+        # Numbers that no solver takes, such as an absurd price: who asks chooses alone, and is told of them there.
+        return Joint({}, statement)
     chosen = {name: each for name in statement.asks if (each := _chosen(statement, allocation, name))}
     takers = _takers(statement, chosen)
     targets = {
