@@ -3,15 +3,19 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import cold_start, gateway_sync, install, placement, reconcile, steady
+from bench.sizing.__main__ import main as sizing
+
+from bench import cold_start, gateway_sync, install, performance, placement, reconcile, steady
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "placement": placement.main,
+    "performance": performance.main,
     "reconcile": reconcile.main,
     "steady": steady.main,
     "cold-start": cold_start.main,
     "gateway-sync": gateway_sync.main,
     "install": install.main,
+    "sizing": sizing,
 }
 
 

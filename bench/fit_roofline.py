@@ -22,7 +22,7 @@ from bench.performance.rows import Row, read_rows
 from penstock.catalogue.roofline import generation_of
 from penstock.planner.speed.steps import first_token_seconds, interference_seconds, step_seconds
 
-__all__ = ["main"]
+__all__ = ["SPLITS", "main"]
 
 _STEP_SCALE, _FIRST_SCALE = 0.12, 0.3
 _PRIOR_ROWS = 6.0
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     whole = _Fitted(rows)
     _report("fitted", rows, *whole.errors(rows))
     ranges: dict[str, list[float]] = {name: [value] for name, value in whole.constants.items()}
-    for name, fold_of in _SPLITS.items():
+    for name, fold_of in SPLITS.items():
         each, first = _cross_validated(rows, [fold_of(row) for row in rows], ranges)
         _report(f"leave_{name}_out", rows, each, first)
     if not options.dry_run:
@@ -265,11 +265,12 @@ def _random_fold(row: Row) -> str:
     return str(zlib.crc32(row.group.encode()) % _RANDOM_FOLDS)
 
 
-_SPLITS: Mapping[str, Callable[[Row], str]] = {
+SPLITS: Mapping[str, Callable[[Row], str]] = {
     "configuration": _random_fold,
     "model": lambda row: row.model_word,
     "gpu": lambda row: row.gpu_word,
 }
+"""What is left out together when the fit is judged."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How many cases a property sees: 100 in `make test`, 100,000 in `make soak`, 1,000 in CI's sample of it.
+"""How many cases a property sees: 50 in `make test`, 100,000 in `make soak`, 1,000 in CI's sample of it.
 
 `pytest tests/render --update-golden` writes what is rendered now into tests/golden; the diff is then reviewed.
 """
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 _HERE = Path(__file__).parent
 _LONGEST = (_HERE / "cli" / "test_demo.py", _HERE / "simulation" / "test_gateway_stage.py")
 
-settings.register_profile("default-here", max_examples=100, deadline=None)
+settings.register_profile("default-here", max_examples=50, deadline=None)
 settings.register_profile("sample", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", max_examples=100_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default-here"))

@@ -5,8 +5,9 @@ from bench.performance.rows import Row
 from penstock.api.formats import EngineName, Precision
 from penstock.planner.memory import MemoryRequest, plan_memory, unmargined_kv_bytes
 from penstock.planner.speed import Replica, Speed, decode_speed, speed, speed_at_rate
+from penstock.planner.speed.amounts import amounts_of
 
-__all__ = ["predicted", "replica_of"]
+__all__ = ["beats_memory", "predicted", "replica_of"]
 
 _PLAIN = frozenset({Precision.BF16, Precision.FP16})
 _BURST_TIME = 1 / 0.55
@@ -52,6 +53,21 @@ def predicted(row: Row) -> Speed:
         found.requests_per_second / _BURST_TIME,
         found.output_tokens_per_second / _BURST_TIME,
     )
+
+
+def beats_memory(row: Row) -> bool:
+    """Whether the row's TPOT is below the time of reading weights and cache once at full bandwidth.
+
+    Then a step yields more than a token: speculative decoding, which no row states, or another layout than it says.
+    """
+    if row.tpot_seconds is None:
+        return False
+    replica = replica_of(row)
+    amounts = amounts_of(replica, row.traffic)
+    running = min(row.concurrency, replica.most_resident or row.concurrency)
+    touched = 1 - amounts.expert_missed**running
+    read = amounts.dense_bytes + amounts.expert_bytes * touched + running / amounts.ranks * amounts.cache_bytes
+    return row.tpot_seconds < float(read) / amounts.bytes_per_second
 
 
 def _most_resident(row: Row, cache: str) -> int | None:

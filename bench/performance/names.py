@@ -2,17 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
 
 from penstock.api.formats import Precision
-from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, FormatSupport, Vendor, by_catalogue_id
+from penstock.catalogue.accelerators import Accelerator, FormatSupport, Vendor, find_spelled
 
 __all__ = ["accelerator_named", "engine_of"]
 
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+(?:\.?(?:post|rc|dev)[0-9]+)*")
 _ENGINES = (("sglang", "SGLang"), ("vllm", "vLLM"), ("trt", "TRT-LLM"), ("tensorrt", "TRT-LLM"))
-_FORMS = ("pcie", "nvl")
 _GIB = 2**30
 
 
@@ -26,30 +23,13 @@ def engine_of(words: str) -> tuple[str, str]:
 
 def accelerator_named(word: str, table: Mapping[str, Mapping[str, str]]) -> Accelerator | None:
     """The catalogue's entry, or one made of a row of gpus.csv; None where neither knows the word."""
-    key = re.sub(r"nvidia|amd|instinct|geforce|[^a-z0-9]", "", word.lower())
-    found = _accelerators().get(key) or _accelerators().get(
-        re.sub(r"(sxm[0-9]?|oam|hbm[0-9a-z]*|[0-9]+gi?b)+$", "", key)
-    )
-    if found is not None:
-        return found
-    cells = next((cells for name, cells in table.items() if re.sub(r"[^a-z0-9]", "", name.lower()) == key), None)
-    return None if cells is None else _accelerator(word, cells)
+    key = _letters(word)
+    cells = next((cells for name, cells in table.items() if _letters(name) == key), None)
+    return find_spelled(word) or (None if cells is None else _accelerator(word, cells))
 
 
-@cache
-def _accelerators() -> Mapping[str, Accelerator]:
-    """By every spelling, the SXM form under the chip's bare name."""
-    names: dict[str, Accelerator] = {}
-    for accelerator in ACCELERATORS.values():
-        lowered = accelerator.name.lower()
-        names[re.sub(r"[^a-z0-9]", "", lowered)] = accelerator
-        if not any(form in lowered for form in _FORMS):
-            names[lowered.split("-")[0]] = accelerator
-    for identifier in ("h100-sxm", "h100-pcie", "h100-nvl", "a100-80", "a100-40", "a100-80-pcie", "a10g", "rtxpro6000"):
-        names[identifier.replace("-", "")] = by_catalogue_id(identifier)
-    names["a100"], names["h100"] = by_catalogue_id("a100-80"), by_catalogue_id("h100-sxm")
-    names["a10080gb"], names["a10040gb"] = by_catalogue_id("a100-80"), by_catalogue_id("a100-40")
-    return MappingProxyType(names)
+def _letters(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
 
 
 def _accelerator(word: str, cells: Mapping[str, str]) -> Accelerator | None:

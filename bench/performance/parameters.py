@@ -37,7 +37,7 @@ _SHARED = (
     Parameter("prefill_layer", 50e-6, 0.7),
     Parameter("activation", 30.0, 0.8),
     Parameter("routed_activation", 30.0, 0.8),
-    Parameter("routing", 0.95, 0.05),
+    Parameter("routing", 0.95, 0.02),
 )
 _PER_ENGINE = (
     Parameter("layer", 30e-6, 0.5),
@@ -48,7 +48,7 @@ _PER_ENGINE = (
 )
 _PER_ENGINE_FIRST = (Parameter("admission", 0.03, 1.0), Parameter("wave", 0.05, 0.7))
 _SHARED_FIRST = (
-    Parameter("steps_before", 1.0, 0.7),
+    Parameter("steps_before", 6.0, 0.2),
     Parameter("own_prompt", 1.0, 0.3),
     Parameter("queue", 0.5, 0.7),
 )

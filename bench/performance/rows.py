@@ -19,6 +19,7 @@ __all__ = ["Layout", "Row", "Skipped", "read_rows"]
 _LENGTHS_OF_DATASETS = {"sharegpt": (220, 190)}
 """Mean prompt and output tokens of well-known request sets, for rows that name the set and not its lengths."""
 _BURST_REQUESTS = 1000
+_BURST_MARKS = ("burst", "at t0", "at once", "rate inf")
 _COUNT = re.compile(r"([0-9][0-9,]*)\s*(?:requests|prompts|reqs)")
 _SMALLEST_PRODUCT = 2
 _SHORT_CACHE_SAMPLE = "silicon_sample"
@@ -109,8 +110,8 @@ def _row(
         traffic=traffic,
         concurrency=concurrency,
         requests_per_second=_number(cells, "req_s"),
-        burst="burst" in cells.get("load_mode", ""),
-        open_loop="open" in cells.get("load_mode", ""),
+        burst=_is_burst(cells),
+        open_loop="open" in cells.get("load_mode", "").lower(),
         ttft_seconds=_seconds(cells, "ttft_ms"),
         tpot_seconds=_seconds(cells, "tpot_ms"),
         split=cells.get("split", ""),
@@ -158,6 +159,11 @@ def _traffic(cells: Mapping[str, str]) -> Traffic | None:
     return None if known is None else Traffic(*known)
 
 
+def _is_burst(cells: Mapping[str, str]) -> bool:
+    """All requests at the same moment."""
+    return any(mark in cells.get("load_mode", "").lower() for mark in _BURST_MARKS)
+
+
 def _concurrency(cells: Mapping[str, str]) -> int:
     """As stated; for a burst the number of requests; in an open loop by Little's law from the rate or throughput.
 
@@ -166,7 +172,7 @@ def _concurrency(cells: Mapping[str, str]) -> int:
     stated = _number(cells, "concurrency")
     if stated is not None:
         return max(1, round(stated))
-    if "burst" in cells.get("load_mode", ""):
+    if _is_burst(cells):
         found = _COUNT.search(_text(cells))
         return int(found[1].replace(",", "")) if found else _BURST_REQUESTS
     first, each, output = _seconds(cells, "ttft_ms") or 0.0, _seconds(cells, "tpot_ms"), _number(cells, "osl")

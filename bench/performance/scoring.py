@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import figure, progress
-from bench.performance.cases import predicted, replica_of
+from bench.performance import judge
+from bench.performance.cases import beats_memory, predicted, replica_of
 from bench.performance.rows import Row, Skipped, read_rows
 
 from penstock.planner.speed import unvalidated
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a figure for each ask, with rows used and skipped, and its anatomy."""
     parser = argparse.ArgumentParser(prog="performance")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--judge", type=int, default=0, metavar="ROWS", help="ask AIConfigurator about so many rows")
     options = parser.parse_args(arguments)
     if not (options.data / "perf_rows.csv").exists():
         progress(f"no perf_rows.csv in {options.data}: nothing to judge")
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     skipped = [entry for entry in entries if isinstance(entry, Skipped)]
     scored = [_scored(entry) for entry in entries if isinstance(entry, Row)]
     _report(scored, skipped)
+    if options.judge:
+        _compare(scored, options.judge)
 
 
 def _scored(row: Row) -> Scored:
@@ -78,6 +82,30 @@ def _report(scored: Sequence[Scored], skipped: Sequence[Skipped]) -> None:
         _figures(f"{name}_error_with_unvalidated", _errors(judged, error_of), {})
         _anatomy(name, judged, error_of)
     _other_kinds(scored)
+    beating = [each for each in scored if beats_memory(each.row)]
+    figure(
+        "rows_faster_than_memory", len(beating), "rows", of=len(scored), judged=sum(each.row.judged for each in beating)
+    )
+
+
+def _compare(scored: Sequence[Scored], count: int) -> None:
+    """The judge's errors beside the model's own, on the same rows, evenly taken; those it cannot do are left out."""
+    program = judge.command()
+    if program is None:
+        progress("AIConfigurator is not installed: no second opinion")
+        return
+    able = [each for each in scored if each.row.judged and judge.arguments_for(each.row)]
+    taken = able[:: max(1, len(able) // count)][:count]
+    pairs = [(each, found) for each in taken if (found := judge.estimate(program, each.row)) is not None]
+    for name, theirs, ours in (
+        ("tpot", [_error(found.tpot_seconds, each.row.tpot_seconds) for each, found in pairs], "tpot"),
+        ("ttft", [_error(found.ttft_seconds, each.row.ttft_seconds) for each, found in pairs], "ttft"),
+    ):
+        errors = [error for error in theirs if error is not None]
+        own = _errors([each for each, _ in pairs], _QUANTITIES[ours])
+        if errors and own:
+            details = {"rows": len(errors), "asked": len(taken), "own": round(statistics.median(own), 4)}
+            figure(f"judge_{name}_error_median", statistics.median(errors), "fraction", **details)
 
 
 def _why_not_judged(row: Row) -> str:

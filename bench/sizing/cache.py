@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.sizing.models import Skip, read_rows, resolve
+from bench.sizing.cells import number, read_rows
+from bench.sizing.models import Skip, resolve
 from bench.sizing.tally import Tally
 
 from penstock.catalogue.models import ModelFacts
@@ -32,7 +33,7 @@ def run(data: Path) -> None:
 def _judge_table(plain: Tally, hybrid: Tally, row: Mapping[str, str], data: Path) -> None:
     facts = resolve(row.get("id", ""), data=data)
     for size, column in _COLUMNS:
-        stated = _number(row.get(column, ""))
+        stated = number(row.get(column, ""))
         if stated <= 0:
             plain.skipped[f"no {column}"] += 1
         elif isinstance(facts, Skip):
@@ -45,7 +46,7 @@ def _judge_table(plain: Tally, hybrid: Tally, row: Mapping[str, str], data: Path
 
 
 def _judge_log(plain: Tally, hybrid: Tally, row: Mapping[str, str], data: Path) -> None:
-    stated = _number(row.get("implied_bytes_per_token", ""))
+    stated = number(row.get("implied_bytes_per_token", ""))
     facts = resolve(row.get("model", ""), row.get("weight_precision", ""), row=row, data=data)
     if stated <= 0:
         plain.skipped["the log implies no bytes per token"] += 1
@@ -61,12 +62,12 @@ def _judge_log(plain: Tally, hybrid: Tally, row: Mapping[str, str], data: Path) 
 def _of_log(facts: ModelFacts, row: Mapping[str, str]) -> float:
     whole = kv_bytes_per_token(
         facts,
-        tensor_parallel=round(_number(row.get("tp", ""))) or 1,
-        element_bytes=round(_number(row.get("kv_bytes", ""))) or _ELEMENT_BYTES,
+        tensor_parallel=round(number(row.get("tp", ""))) or 1,
+        element_bytes=round(number(row.get("kv_bytes", ""))) or _ELEMENT_BYTES,
         engine_version=_version(row.get("engine", "")),
     )
     side = facts.index_bytes_per_token
-    return (whole + side) / max(1.0, _number(row.get("dcp", "")))
+    return (whole + side) / max(1.0, number(row.get("dcp", "")))
 
 
 def _tally_of(facts: ModelFacts, plain: Tally, hybrid: Tally) -> Tally:
@@ -77,10 +78,3 @@ def _version(engine: str) -> str:
     """The release that the row names; builds without one count windows as full layers, as old ones did."""
     found = re.search(r"\d+\.\d+(\.\d+)?", engine)
     return found[0] if found is not None and "sglang" not in engine.lower() else _WINDOWS_AS_FULL
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0

@@ -1,11 +1,12 @@
 """From a row's model name and precision to the facts that the planner reckons with, or why there are none."""
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+
+from bench.sizing.cells import GIB, number, read_rows, whole
 
 from penstock.api.formats import Precision
 from penstock.api.refusals import Refused
@@ -14,9 +15,8 @@ from penstock.catalogue.models import ConfigFacts, ModelFacts, facts_from_config
 from penstock.catalogue.spelling import StoredFormat, format_of_words, stated_parameters
 from penstock.catalogue.totals import Totals, facts_from_totals
 
-__all__ = ["GIB", "Skip", "from_table", "read_rows", "resolve"]
+__all__ = ["Skip", "from_table", "read_rows", "resolve"]
 
-GIB = 2**30
 _NUMBER = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([MBT])?", re.IGNORECASE)
 _SCALE = {"M": 10**6, "B": 10**9, "T": 10**12}
 _UNQUANTISED = StoredFormat((Precision.BF16, Precision.FP16))
@@ -27,14 +27,6 @@ class Skip:
     """Why a row says nothing that can be used."""
 
     reason: str
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Every row of a CSV file with its cells stripped, absent cells empty; none where there is no such file."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [_cleaned(row) for row in csv.DictReader(file)]
 
 
 def resolve(
@@ -64,10 +56,6 @@ def _one_model(name: str, precision: str) -> str:
     return base if format_of_words(precision) else f"{base} {first.split()[1]}"
 
 
-def _cleaned(row: Mapping[str | None, str | None]) -> dict[str, str]:
-    return {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-
-
 def _named_in_table(name: str, precision: str, data: Path | None) -> ModelFacts | None:
     row = _table(data).get(name.strip().lower()) if data else None
     return None if row is None else from_table(row, precision)
@@ -82,18 +70,23 @@ def from_table(row: Mapping[str, str], precision: str = "") -> ModelFacts | None
     if not row.get("layers") or not total:
         return None
     stored = format_of_words(precision) or format_of_words(row.get("native_weights", "")) or _UNQUANTISED
-    shape = facts_from_config(ConfigFacts(model=row["id"], config=_config(row), source="models.csv", parameters=total))
     size = _from_parameters(row["id"], stored, total, active)
-    return replace(
-        shape,
-        precision=size.precision,
+    known = ConfigFacts(
+        model=row["id"],
+        config=_config(row),
         weights_bytes=size.weights_bytes,
-        loaded_bytes=size.loaded_bytes,
+        parameters=total,
         active_parameters=size.active_parameters,
-        sliding_layers=_whole(row.get("n_swa_layers", "")),
-        full_attention_layers=_whole(row.get("n_full_layers", "")),
-        sliding_window=_whole(row.get("swa_window", "")),
-        linear_layers=_whole(row.get("n_linear_layers", "")),
+        source="models.csv",
+    )
+    return replace(
+        facts_from_config(known),
+        precision=size.precision,
+        loaded_bytes=size.loaded_bytes,
+        sliding_layers=whole(row.get("n_swa_layers", "")),
+        full_attention_layers=whole(row.get("n_full_layers", "")),
+        sliding_window=whole(row.get("swa_window", "")),
+        linear_layers=whole(row.get("n_linear_layers", "")),
     )
 
 
@@ -114,7 +107,7 @@ def _config(row: Mapping[str, str]) -> dict[str, object]:
         "num_experts_per_tok": "topk",
         "moe_intermediate_size": "moe_inter",
     }
-    config: dict[str, object] = {key: number for key, column in keys.items() if (number := _whole(row.get(column, "")))}
+    config: dict[str, object] = {key: number for key, column in keys.items() if (number := whole(row.get(column, "")))}
     return {"model_type": "models.csv", "max_position_embeddings": 131072, "intermediate_size": 1} | config
 
 
@@ -147,22 +140,12 @@ def _bits(stored: StoredFormat) -> float:
 
 def _stated_bytes(row: Mapping[str, str]) -> int:
     """`est_weights_gib_per_gpu` times the GPUs that hold one replica."""
-    each = _billions(row.get("est_weights_gib_per_gpu") or row.get("formula_weights_gib_per_gpu") or "") / 10**9
-    return round(each * GIB * max(1, _whole(row.get("tp", ""))) * max(1, _whole(row.get("pp", ""))))
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(float(text))
-    except ValueError:
-        return 0
+    each = number(row.get("est_weights_gib_per_gpu") or row.get("formula_weights_gib_per_gpu") or "")
+    return round(each * GIB * max(1, whole(row.get("tp", ""))) * max(1, whole(row.get("pp", ""))))
 
 
 def _billions(text: str) -> int:
-    try:
-        return round(float(text) * 10**9)
-    except ValueError:
-        return 0
+    return round(number(text) * 10**9)
 
 
 def _amount(text: str) -> int | None:

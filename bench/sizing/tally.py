@@ -27,11 +27,12 @@ class Tally:
         self.values[row if row not in self.values else f"{row} #{len(self.values)}"] = value
 
     def error(self, name: str, at: float, **details: object) -> None:
-        """Print the quantile `at` of the absolute values, the worst rows beside it."""
+        """Print the quantile `at` of the absolute values, the worst rows beside it; a missed row is wrong by all."""
         sizes = {row: abs(value) for row, value in self.values.items()}
         worst = sorted(sizes, key=lambda row: -sizes[row])[:_WORST_SHOWN]
         shown = {row: round(self.values[row], 4) for row in worst}
-        figure(name, quantile(sorted(sizes.values()), at), "fraction", **self._counts(), worst=shown, **details)
+        ascending = sorted([*sizes.values(), *(1.0 for _ in self.missed.elements())])
+        figure(name, quantile(ascending, at), "fraction", **self._counts(), worst=shown, **details)
 
     def share(self, name: str, low: float, high: float, **details: object) -> None:
         """Print the share of rows within these bounds, among those that gave a value and those missed."""
@@ -46,8 +47,8 @@ class Tally:
 
 
 def quantile(ascending: Sequence[float], at: float) -> float:
-    """The nearest rank; 0 of nothing."""
+    """The nearest rank; 1 of nothing, since no figure is no success."""
     if not ascending:
-        return 0.0
+        return 1.0
     rank = -(-len(ascending) * round(at * 1000) // 1000)
     return ascending[min(len(ascending), max(1, rank)) - 1]

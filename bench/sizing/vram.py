@@ -9,7 +9,8 @@ checkpoints often 1.2 times half a byte per parameter: less than the files thems
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.sizing.models import Skip, read_rows, resolve
+from bench.sizing.cells import number, read_rows
+from bench.sizing.models import Skip, resolve
 from bench.sizing.tally import Tally
 
 from penstock.api.formats import EngineName
@@ -76,7 +77,4 @@ def _judge(tally: Tally, row: Mapping[str, str], data: Path) -> ModelFacts | Non
 
 
 def _minimum_bytes(row: Mapping[str, str]) -> float:
-    try:
-        return float(row.get("vram_minimum_gb", "")) * 1e9
-    except ValueError:
-        return 0.0
+    return number(row.get("vram_minimum_gb", "")) * 1e9

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.sizing.models import GIB, from_table, read_rows
+from bench.sizing.cells import GIB, number, read_rows
+from bench.sizing.models import from_table
 from bench.sizing.tally import Tally
 
 from penstock.api.refusals import Refused
@@ -23,7 +24,7 @@ def run(data: Path) -> None:
 
 
 def _judge(tally: Tally, row: Mapping[str, str]) -> None:
-    name, published = row.get("id", ""), _number(row.get("weights_gib_published", ""))
+    name, published = row.get("id", ""), number(row.get("weights_gib_published", ""))
     if published <= 0:
         tally.skipped["no published size in the row"] += 1
         return
@@ -45,10 +46,3 @@ def computed_bytes(row: Mapping[str, str]) -> int | None:
     except Refused:
         return None
     return facts.weights_bytes if facts is not None else None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0

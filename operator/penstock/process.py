@@ -187,6 +187,7 @@ class Router:
                 Subject.MODEL_DEPLOYMENT: deployments.reconcile,
                 Subject.INFERENCE_POOL: InferencePoolReconciler(world, client, clock).reconcile,
                 Subject.PLACEMENT: lambda _key: placement.reconcile(),
+                Subject.REPLANNING: lambda _key: placement.plan_anew(),
                 Subject.MODEL_FACTS: facts.reconcile,
                 Subject.INFERENCE_GATEWAY: InferenceGatewayReconciler(world, client, server, gateways, clock).reconcile,
                 Subject.ROUTING_TABLE: tables.reconcile,

@@ -41,7 +41,8 @@ def test_defaults_of_the_shortest_object() -> None:
     assert {name: field["default"] for name, field in fields.items() if "default" in field} == {
         "disaggregation": {"mode": "Auto"},
         "engine": "Auto",
-        "placement": {"fallbackAfterSeconds": 300},
+        "placement": {"fallbackAfterSeconds": 300, "priority": 0, "movePolicy": "Propose"},
+        "precisionPolicy": "Auto",
         "remoteCode": "Deny",
         "replicas": 1,
         "rollout": {"surgePolicy": "Wait", "drainSeconds": 120},

@@ -50,6 +50,11 @@ _ACTED_ON: dict[str, dict[str, Any]] = {
     "scaling": {"scaling": {"minReplicas": 2, "maxReplicas": 8}},
     "service level": {"serviceLevel": {"timeToFirstTokenMilliseconds": 500}},
     "borders of routes": {"maxSensitivity": "low", "allowedRoutes": {"namespaces": {"from": "All"}}},
+    "a quality policy": {"precisionPolicy": "EightBit"},
+    "a known share of prefixes": {"workload": {"prefixHitPercent": 60}},
+    "money, ranks and moves": {
+        "placement": {"capacityTypes": ["Reserved", "Spot"], "priority": -5, "movePolicy": "Automatic"}
+    },
     "roll-out": {"rollout": {"surgePolicy": "Recreate", "drainSeconds": 0, "progressDeadlineSeconds": 60}},
 }
 

@@ -81,14 +81,14 @@ def pool(
     *,
     accelerator: str | None = "H100-SXM-80GB",
     on: tuple[Node, ...] | int = 1,
-    price: str | None = "2.00",
+    price: str | dict[str, str] | None = "2.00",
     countries: Sequence[str] = ("DE",),
     **spec: Any,
 ) -> Pool:
     """A pool of full 8-GPU nodes unless `on` gives them; `spec` takes further fields in camelCase."""
     document: dict[str, Any] = {"nodeSelector": {"pool": name}, "location": {"countries": list(countries)}, **spec}
     if price is not None and "price" not in document:
-        document["price"] = {"perGPUHour": price}
+        document["price"] = price if isinstance(price, dict) else {"perGPUHour": price}
     return Pool(
         name=name,
         spec=InferencePoolSpec.model_validate(document),

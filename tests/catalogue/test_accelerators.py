@@ -5,7 +5,14 @@ import pytest
 from builders.reference import needs_reference_data, rows
 from penstock.api.formats import Precision
 from penstock.api.refusals import Refused
-from penstock.catalogue.accelerators import ACCELERATORS, FormatSupport, Vendor, by_catalogue_id, by_name
+from penstock.catalogue.accelerators import (
+    ACCELERATORS,
+    FormatSupport,
+    Vendor,
+    by_catalogue_id,
+    by_name,
+    find_spelled,
+)
 
 
 def test_names_are_found_whatever_their_letter_case() -> None:
@@ -21,6 +28,45 @@ def test_an_unknown_name_is_refused_with_near_ones(wrong: str, suggested: str) -
         by_name(wrong)
     assert refused.value.refusals[0].field == "spec.accelerator"
     assert refused.value.refusals[0].value == wrong
+
+
+SPELLED = {
+    "h100": "H100-SXM-80GB",
+    "H100-80GB-SXM": "H100-SXM-80GB",
+    "NVIDIA H100 PCIe": "H100-PCIe-80GB",
+    "h100 nvl": "H100-NVL-94GB",
+    "a100": "A100-SXM-80GB",
+    "a100-40": "A100-SXM-40GB",
+    "A100-40GB": "A100-SXM-40GB",
+    "a100-80": "A100-SXM-80GB",
+    "A100-80GB": "A100-SXM-80GB",
+    "h200": "H200-SXM-141GB",
+    "144GB x8 (H200)": "H200-SXM-141GB",
+    "96GB x4 (H20/RTX class)": "H20-SXM-96GB",
+    "gb200": "GB200-192GB",
+    "B200-180GB": "B200-SXM-180GB",
+    "b300": "B300-SXM-288GB",
+    "mi300x": "MI300X",
+    "MI300X-192GB": "MI300X",
+    "MI355X-288GB": "MI355X",
+    "L20-48GB": "L20-48GB",
+    "rtx_pro_6000": "RTX-PRO-6000-96GB",
+    "RTX4090-24GB": "RTX-4090-24GB",
+    "RTX 6000 Ada": "RTX-6000-Ada-48GB",
+    "l40s": "L40S-48GB",
+}
+
+
+@pytest.mark.parametrize(("spelled", "want"), SPELLED.items())
+def test_what_people_write_is_understood(spelled: str, want: str) -> None:
+    assert find_spelled(spelled) is ACCELERATORS[want]
+
+
+@pytest.mark.parametrize(
+    "spelled", ["", "any", "h100/h200", "H100-40GB", "b200 pcie", "T4", "h1000", "unstated (80GB class)", "x" * 500]
+)
+def test_what_names_no_one_accelerator_is_left_alone(spelled: str) -> None:
+    assert find_spelled(spelled) is None
 
 
 FORMATS = {

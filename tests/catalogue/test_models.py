@@ -227,3 +227,74 @@ def test_a_hostile_config_is_read_or_refused_and_never_breaks(changes: dict[str,
     except Refused:
         return
     assert facts.weights_bytes > 0
+
+
+def test_short_convolutions_keep_a_state_and_no_cache() -> None:
+    kinds = ["conv", "conv", "full_attention", "conv"] * 8
+    facts = read(llama(layer_types=kinds, conv_L_cache=3))
+    assert (facts.full_attention_layers, facts.linear_layers) == (8, 24)
+    assert facts.state_bytes_per_sequence == 24 * 4096 * 3 * 2
+    attention_only = read(LLAMA)
+    assert facts.parameters - attention_only.parameters == pytest.approx(24 * (4 - 2.5) * 4096**2, rel=0.01)
+
+
+def test_layers_that_share_a_cache_have_none_of_their_own() -> None:
+    keys = {"sliding_window": 512, "sliding_window_pattern": 4}
+    alone, sharing = read(llama(**keys)), read(llama(**keys, num_kv_shared_layers=16))
+    assert (alone.full_attention_layers, alone.sliding_layers) == (8, 24)
+    assert (sharing.full_attention_layers, sharing.sliding_layers) == (4, 12)
+    assert sharing.parameters < alone.parameters
+
+
+def test_layers_that_see_everything_may_have_heads_of_their_own() -> None:
+    keys = {"sliding_window": 512, "sliding_window_pattern": 4, "head_dim": 128}
+    plain = read(llama(**keys))
+    wide = read(llama(**keys, global_head_dim=256, num_global_key_value_heads=2, attention_k_eq_v=True))
+    # Eight layers: queries and outputs twice as wide, one projection of 2 x 256 for both keys and values.
+    assert wide.parameters - plain.parameters == 8 * 4096 * (2 * 32 * 128 + 2 * 256 - 2 * 8 * 128)
+
+
+def test_tables_of_every_layer_count_and_are_not_multiplied() -> None:
+    keys = {"hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262144}
+    plain, tables = read(LLAMA), read(llama(**keys))
+    assert tables.parameters - plain.parameters == 32 * 256 * (262144 + 3 * 4096)
+    assert tables.active_parameters == plain.active_parameters
+
+
+V4 = {
+    "model_type": "deepseek_v4", "num_hidden_layers": 4, "hidden_size": 1024, "num_attention_heads": 8, "head_dim": 128,
+    "vocab_size": 1000, "max_position_embeddings": 4096, "q_lora_rank": 256, "qk_rope_head_dim": 64, "o_lora_rank": 128,
+    "o_groups": 4, "index_n_heads": 4, "index_head_dim": 32, "n_routed_experts": 8, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 512, "compress_ratios": [0, 4, 128, 4, 0], "num_nextn_predict_layers": 0,
+}  # fmt: skip
+
+
+def test_compressed_attention_is_counted_by_its_layers() -> None:
+    layer = 1024 * (256 + 128) + 256 * 8 * 128 + 8 * 128 * 128 + 4 * 128 * 1024
+    compressors = (2 + 1 + 2) * 2 * 1024 * 128
+    indexers = 2 * (256 * 4 * 32 + 1024 * 4 + 2 * 2 * 1024 * 32)
+    rest = 4 * 8 * 3 * 1024 * 512 + 4 * 1024 * 8 + 2 * 1000 * 1024
+    assert read(V4).parameters == 4 * layer + compressors + indexers + rest
+
+
+def test_experts_of_their_own_format_are_sized_by_it() -> None:
+    eight = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    experts = 4 * 8 * 3 * 1024 * 512
+    whole, mixed = read(V4 | eight), read(V4 | eight | {"expert_dtype": "fp4"})
+    assert whole.weights_bytes - mixed.weights_bytes == pytest.approx(experts * (8.002 - 4.25) / 8, rel=0.001)
+
+
+def test_compressed_attention_without_its_ratios_needs_a_size() -> None:
+    config = {key: value for key, value in V4.items() if key != "compress_ratios"}
+    with pytest.raises(Refused, match="cannot be computed"):
+        read(config)
+    assert read(config, weights_bytes=10**9).weights_bytes == 10**9
+
+
+def test_draft_layers_may_stay_sixteen_bit() -> None:
+    keys = {"model_type": "qwen3_next", "mtp_num_hidden_layers": 1}
+    quantised = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    small = read(llama(**keys, quantization_config=quantised))
+    kept = read(llama(**keys, quantization_config=quantised | {"exclude_modules": ["mtp*"]}))
+    assert kept.loaded_bytes == small.loaded_bytes
+    assert kept.weights_bytes > small.weights_bytes

@@ -28,6 +28,10 @@ KNOWN = {
     "A10G is not an A10": ({PRODUCT: "NVIDIA-A10G"}, "A10G-24GB"),
     "GH200 names its CPU's memory": ({PRODUCT: "NVIDIA-GH200-480GB", MEMORY: "97871"}, "GH200-96GB"),
     "workstation card": ({PRODUCT: "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition"}, "RTX-PRO-6000-96GB"),
+    "H200 card": ({PRODUCT: "NVIDIA-H200-NVL", MEMORY: "143771"}, "H200-NVL-141GB"),
+    "H20 is not an H200": ({PRODUCT: "NVIDIA-H20", MEMORY: "97871"}, "H20-SXM-96GB"),
+    "gaming card": ({PRODUCT: "NVIDIA-GeForce-RTX-4090", MEMORY: "24564"}, "RTX-4090-24GB"),
+    "MI350X": ({"amd.com/gpu.device-id": "75a0", "amd.com/gpu.vram": "288G"}, "MI350X"),
     "MI300X by device id": ({"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}, "MI300X"),
     "MI300X by the older labels": ({"beta.amd.com/gpu.device-id": "74a1"}, "MI300X"),
     "MI300X by a counted label": ({"beta.amd.com/gpu.device-id.74a1": "8"}, "MI300X"),
@@ -70,7 +74,10 @@ PROBLEMS = {
     "memory is absurd": ({PRODUCT: "NVIDIA-H200", MEMORY: "9" * 60}, "not a size of memory"),
     "size of an A100 unknown": ({KARPENTER: "a100"}, "A100-SXM-40GB, A100-SXM-80GB"),
     "a module of 64 GB": ({PRODUCT: "NVIDIA-A100-SXM-64GB", MEMORY: "65536"}, "no accelerator that is known"),
-    "H200 card": ({PRODUCT: "NVIDIA-H200-NVL"}, "no accelerator that is known"),
+    "B200 as a card that is not made": ({PRODUCT: "NVIDIA-B200-PCIe"}, "no accelerator that is known"),
+    "Gaudi": ({"habana.ai/hpu.product-name": "Gaudi3"}, "is Gaudi3: no engine"),
+    "TPU v6e": ({"cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice"}, "is TPU v6e: no engine"),
+    "a TPU of another generation": ({"cloud.google.com/gke-tpu-accelerator": "tpu7x"}, "is TPU: no engine"),
     "MI308X": ({"amd.com/gpu.device-id": "74a2"}, "no accelerator that is known"),
     "T4": ({PRODUCT: "Tesla-T4"}, "no accelerator that is known"),
 }
@@ -84,22 +91,39 @@ def test_labels_that_lie_or_do_not_tell_name_no_accelerator(labels: dict[str, st
     assert re.search(want, detection.problem)
 
 
+MIG_OFF, UNSHARED = "turn MIG off", "take the sharing out"
 PARTITIONED = {
-    "MIG, single strategy": {PRODUCT: "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", MEMORY: "9728"},
-    "MIG, mixed strategy": {PRODUCT: "NVIDIA-A100-SXM4-80GB", "nvidia.com/mig-1g.10gb.count": "7"},
-    "time slicing": {PRODUCT: "NVIDIA-L40S-SHARED"},
-    "renamed time slicing": {PRODUCT: "NVIDIA-L40S", "nvidia.com/gpu.replicas": "4"},
-    "MPS": {PRODUCT: "NVIDIA-L40S", "nvidia.com/gpu.sharing-strategy": "mps"},
-    "CPX": {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.compute-memory-partition": "cpx_nps4"},
+    "MIG, single strategy": (
+        {PRODUCT: "NVIDIA-A100-SXM4-80GB-MIG-3g.40gb", MEMORY: "40192"},
+        r"3g\.40gb: 3 of 7 compute slices, 40 GB each",
+        MIG_OFF,
+    ),
+    "MIG, mixed strategy": (
+        {PRODUCT: "NVIDIA-A100-SXM4-80GB", "nvidia.com/mig-1g.10gb.count": "7"},
+        r"1g\.10gb: 1 of 7 compute slices, 10 GB each",
+        MIG_OFF,
+    ),
+    "MIG with a media extension": ({PRODUCT: "NVIDIA-H100-80GB-HBM3-MIG-1g.20gb.me"}, r"1g\.20gb: 1 of 7", MIG_OFF),
+    "MIG without a profile": ({PRODUCT: "NVIDIA-H100-80GB-HBM3-MIG-INVALID"}, r"MIG \(invalid\)", MIG_OFF),
+    "time slicing": ({PRODUCT: "NVIDIA-L40S-SHARED"}, "time slicing", UNSHARED),
+    "renamed time slicing": ({PRODUCT: "NVIDIA-L40S", "nvidia.com/gpu.replicas": "4"}, "time slicing", UNSHARED),
+    "MPS": ({PRODUCT: "NVIDIA-L40S", "nvidia.com/gpu.sharing-strategy": "mps"}, "MPS", UNSHARED),
+    "CPX": (
+        {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.compute-memory-partition": "cpx_nps4"},
+        "cpx_nps4",
+        "set the compute partition SPX",
+    ),
 }
 
 
-@pytest.mark.parametrize("labels", PARTITIONED.values(), ids=PARTITIONED.keys())
-def test_shared_and_cut_gpus_are_recognised_and_left_out(labels: dict[str, str]) -> None:
+@pytest.mark.parametrize(("labels", "what", "cure"), PARTITIONED.values(), ids=PARTITIONED.keys())
+def test_shared_and_cut_gpus_are_recognised_and_left_out(labels: dict[str, str], what: str, cure: str) -> None:
     detection = detect(labels)
     assert detection.partitioned
     assert detection.accelerator is None
+    assert re.search(what, detection.problem)
     assert "whole GPUs" in detection.problem
+    assert cure in detection.problem
 
 
 def test_whole_gpus_are_not_taken_for_shared_ones() -> None:

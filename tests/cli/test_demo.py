@@ -43,6 +43,7 @@ def children_of(process: int) -> list[int]:
     return [int(child) for child in found.stdout.split()]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(120)
 def test_the_whole_story_holds_and_nothing_is_left(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -39,7 +39,7 @@ def variable(rendered: EngineContainer, name: str) -> str:
 @pytest.mark.parametrize("accelerator", ACCELERATORS.values(), ids=ACCELERATORS.keys())
 @pytest.mark.parametrize(("engine", "version"), RELEASES)
 def test_every_rendered_flag_exists(engine: EngineName, version: str, accelerator: str) -> None:
-    planned = plan(engine, accelerator, engine_version=version, expert_parallel=True)
+    planned = plan(engine, accelerator, engine_version=version, expert_parallel=True, attention_ranks=2)
     location = WeightsLocation("org/model", "main", "runai_streamer", "/cache")
     request = engine_request(planned, remote_code=True, weights=location)
     known = flags_of(engine, version)
@@ -67,8 +67,8 @@ def test_what_decides_memory_is_said(engine: EngineName) -> None:
 
 
 def test_sglang_fraction_leaves_out_activations_and_overheads() -> None:
-    """90 % of 80 GiB less 4 and 2 GiB is 66 of 80 GiB, rounded down."""
-    assert value(render(plan(S)), "--mem-fraction-static") == "0.82"
+    """90 % of 80 GiB less 4 and 2 GiB is 66 of the 78 GiB that the start leaves, rounded down."""
+    assert value(render(plan(S)), "--mem-fraction-static") == "0.84"
 
 
 def test_expert_parallel_is_said_only_where_planned() -> None:
@@ -88,6 +88,25 @@ def test_remote_code_only_where_allowed(engine: EngineName) -> None:
 def test_pipeline_parallel_is_said(engine: EngineName) -> None:
     flag = {V: "--pipeline-parallel-size", S: "--pp-size"}[engine]
     assert value(render(plan(engine, pipeline_parallel=2)), flag) == "2"
+
+
+RANKS: dict[EngineName, dict[str, str]] = {
+    # vLLM counts one rank's GPUs and requests, SGLang those of all ranks.
+    V: {
+        "--tensor-parallel-size": "2",
+        "--data-parallel-size": "4",
+        "--max-num-seqs": "16",
+        "--max-num-batched-tokens": "8192",
+    },
+    S: {"--tp-size": "8", "--attn-dp-size": "4", "--max-running-requests": "64", "--chunked-prefill-size": "32768"},
+}
+
+
+@pytest.mark.parametrize("engine", EngineName)
+def test_attention_ranks_are_said_as_each_engine_counts_them(engine: EngineName) -> None:
+    rendered = render(plan(engine, tensor_parallel=8, attention_ranks=4, expert_parallel=True))
+    assert {flag: value(rendered, flag) for flag in RANKS[engine]} == RANKS[engine]
+    assert not {"--data-parallel-size", "--attn-dp-size"} & set(render(plan(engine)).args)
 
 
 @pytest.mark.parametrize("accelerator", ACCELERATORS.values(), ids=ACCELERATORS.keys())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.entry import Entry
 from integration.stage import Stage, node, pool, stage
 
 __all__ = ["cluster", "empty_cluster"]
@@ -23,3 +24,15 @@ async def cluster(empty_cluster: Stage) -> Stage:
     empty_cluster.put(pool("h100"), node("h100-a"))
     await empty_cluster.start()
     return empty_cluster
+
+
+@pytest.fixture
+async def entry(cluster: Stage) -> AsyncIterator[Entry]:
+    """Nothing is deployed yet; a Route names it already."""
+    await cluster.kill()
+    made = Entry(cluster)
+    end = cluster.server.subscribe(made.look)
+    await made.start()
+    yield made
+    end()
+    assert made.broken == []

@@ -45,7 +45,15 @@ def _is_whole(cluster: Stage) -> None:
         assert [owner["uid"] for owner in child["metadata"]["ownerReferences"]] == [uid]
 
 
-@pytest.mark.parametrize("writes", range(MOST_WRITES))
+_IN_EVERY_RUN = 3
+each_write = pytest.mark.parametrize(
+    "writes",
+    [pytest.param(count, marks=[] if count % _IN_EVERY_RUN == 0 else pytest.mark.soak) for count in range(MOST_WRITES)],
+)
+"""Every third point in `make test`, all of them in `make soak` and its sample."""
+
+
+@each_write
 async def test_killed_in_a_first_creation(cluster: Stage, writes: int) -> None:
     """After that many writes."""
     await cluster.rest()
@@ -57,7 +65,7 @@ async def test_killed_in_a_first_creation(cluster: Stage, writes: int) -> None:
     _is_whole(cluster)
 
 
-@pytest.mark.parametrize("writes", range(MOST_WRITES))
+@each_write
 async def test_killed_in_a_roll_out(cluster: Stage, writes: int) -> None:
     """After that many writes; the old revision serves until the new one does."""
     cluster.put(deployment())

@@ -155,6 +155,7 @@ async def test_it_comes_up(entry: TLSStage) -> None:
     assert entry.cluster.writes() == before
 
 
+@pytest.mark.soak
 async def test_rotation_fails_no_call(
     entry: TLSStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

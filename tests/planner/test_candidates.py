@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from builders.fleet import CHECKPOINTS, facts, nodes, pool, tenant, variants
-from penstock.api.formats import Precision
+from penstock.api.formats import EngineName, Precision
 from penstock.planner.candidates import Shortlist, enumerate_candidates
 from penstock.planner.fleet import Pool, Tenant
+from penstock.planner.losers import losers
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Plan, RejectionReason
 from penstock.planner.requirements import requirements_of
@@ -17,6 +18,11 @@ ALL = variants(Precision.FP8, Precision.NVFP4, Precision.INT4)
 
 def shortlist(asked: Tenant, *pools: Pool) -> Shortlist:
     return enumerate_candidates(requirements_of(asked), market_of(pools))
+
+
+def pools_of(found: Shortlist) -> list[str]:
+    """The pools in the order in which they are tried."""
+    return list(dict.fromkeys(each.plan.pool for each in found.candidates))
 
 
 def best(asked: Tenant, *pools: Pool) -> Plan:
@@ -82,13 +88,13 @@ def test_the_cheapest_replica_first_and_unpriced_pools_last() -> None:
     found = shortlist(
         tenant(), pool("dear", price="3.00"), pool("cheap", price="1.00"), pool("free", price=None), pool("mid")
     )
-    assert [each.plan.pool for each in found.candidates] == ["cheap", "mid", "dear", "free"]
+    assert pools_of(found) == ["cheap", "mid", "dear", "free"]
 
 
 def test_preferred_pools_in_their_order_whatever_they_cost() -> None:
     asked = tenant(spec={"placement": {"pools": ["dear", "absent", "cheap"]}})
     found = shortlist(asked, pool("cheap", price="1.00"), pool("dear", price="3.00"), pool("other"))
-    assert [each.plan.pool for each in found.candidates] == ["dear", "cheap"]
+    assert pools_of(found) == ["dear", "cheap"]
     lost = {each.pool: each for each in found.rejections}
     assert lost["absent"].reason is RejectionReason.POOL_NOT_FOUND
     assert "cheap, dear, other" in lost["absent"].message
@@ -101,6 +107,7 @@ def test_the_pool_decides_on_image_and_version() -> None:
     assert (plan.image, plan.engine_version) == ("registry.example/vllm:ours", "0.21.3")
 
 
+SPOT = {"perGPUHour": "2.00", "capacityType": "Spot"}
 REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]] = {
     "a namespace that the pool does not admit": (
         {},
@@ -178,11 +185,29 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]]
         RejectionReason.NO_ROOM_FOR_LOAD,
         "900,000 requests at once",
     ),
-    "an estimated load says so": (
-        {"workload": {"requestsPerSecond": "100000"}},
+    "a rate beyond every size": (
+        {"workload": {"requestsPerSecond": "999999999999"}},
         {},
         RejectionReason.NO_ROOM_FOR_LOAD,
-        "estimate from the request rate",
+        "999,999,999,999.0 requests/s come to each replica",
+    ),
+    "a rate within a promise that more replicas would keep": (
+        {"workload": {"requestsPerSecond": "60"}, "serviceLevel": {"timePerOutputTokenMilliseconds": 10}},
+        {"on": nodes("p", 1, gpus=1)},
+        RejectionReason.SERVICE_LEVEL,
+        "replicas, more GPUs per replica",
+    ),
+    "a concurrency within a promise": (
+        {"workload": {"concurrency": 120}, "serviceLevel": {"timePerOutputTokenMilliseconds": 12}},
+        {"on": nodes("p", 1, gpus=1)},
+        RejectionReason.SERVICE_LEVEL,
+        "120 requests at once come to each replica",
+    ),
+    "capacity that is bought otherwise": (
+        {"placement": {"capacityTypes": ["Reserved", "OnDemand"]}},
+        {"price": SPOT},
+        RejectionReason.CAPACITY_TYPE,
+        "would work: Spot in that list",
     ),
     "faster than memory can be read": (
         {"model": "org/large", "serviceLevel": {"timePerOutputTokenMilliseconds": 1}},
@@ -234,7 +259,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]]
 }
 KNOWN = {
     **CHECKPOINTS,
-    "org/odd": facts("org/odd", 200, query_heads=25, kv_heads=5),
+    "org/odd": facts("org/odd", 600, query_heads=25, kv_heads=5),
     "org/oss": facts("org/oss", 20, Precision.MXFP4),
 }
 
@@ -244,6 +269,182 @@ def test_a_refusal_teaches(spec: dict[str, Any], offered: dict[str, Any], reason
     found = shortlist(tenant(spec=spec, facts=KNOWN), pool("p", **offered))
     assert not found.candidates
     assert any(each.reason is reason and says in each.message for each in found.rejections), found.rejections
+
+
+POLICIES: dict[str, tuple[str, Precision, list[str], str]] = {
+    "any of them": ("Auto", Precision.NVFP4, [], ""),
+    "the makers' own": (
+        "Published",
+        Precision.BF16,
+        ["FP8", "NVFP4"],
+        "allows only the checkpoint of `spec.model`; would work: `precisionPolicy: Auto`",
+    ),
+    "none below 8 bits": ("EightBit", Precision.FP8, ["NVFP4"], "allows no weights below 8 bits"),
+}
+
+
+@pytest.mark.parametrize(("policy", "want", "refused", "says"), POLICIES.values(), ids=POLICIES)
+def test_the_policy_of_quality(policy: str, want: Precision, refused: list[str], says: str) -> None:
+    spec = {"model": "org/large", "variants": variants(Precision.FP8, Precision.NVFP4), "precisionPolicy": policy}
+    found = shortlist(tenant(spec=spec), pool("p", accelerator="B200-SXM-180GB"))
+    assert found.candidates[0].plan.checkpoint.precision is want
+    told = {
+        each.precision: each.message for each in found.rejections if each.reason is RejectionReason.PRECISION_POLICY
+    }
+    assert sorted(told) == refused
+    assert all(says in message for message in told.values())
+
+
+def test_a_smaller_format_that_gives_no_more_for_the_money_does_not_replace_the_published_one() -> None:
+    """Decode of so small a model is bound by launches, which cost the same in 8 bits."""
+    known = {
+        "org/tiny": facts("org/tiny", 0.2, layers=60, full_attention_layers=60),
+        "org/tiny-fp8": facts("org/tiny-fp8", 0.2, Precision.FP8, layers=60, full_attention_layers=60),
+    }
+    spec = {"model": "org/tiny", "variants": [{"precision": "FP8", "model": "org/tiny-fp8"}]}
+    assert best(tenant(spec=spec, facts=known), pool("p")).checkpoint.precision is Precision.BF16
+    assert (
+        best(tenant(spec={"model": "org/large", "variants": variants(Precision.FP8)}), pool("p")).checkpoint.precision
+        is Precision.FP8
+    )
+
+
+def test_more_gpus_where_fewer_do_not_carry_the_load() -> None:
+    level = {"timePerOutputTokenMilliseconds": 25}
+    sizes = [
+        best(tenant(spec={"workload": {"requestsPerSecond": rate}, "serviceLevel": level}), pool("p")).tensor_parallel
+        for rate in ("2", "12", "20")
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 1
+    assert sizes[-1] > 1
+
+
+def test_a_whole_load_goes_where_it_costs_least_and_not_where_a_replica_does() -> None:
+    """Few dear replicas beat many cheap ones: what counts is replicas times price."""
+    spec = {
+        "model": "org/large-fp8",
+        "workload": {"requestsPerSecond": "20"},
+        "serviceLevel": {"timePerOutputTokenMilliseconds": 40},
+        "scaling": {"minReplicas": 1, "maxReplicas": 500},
+    }
+    found = shortlist(
+        tenant(spec=spec), pool("dear", accelerator="B200-SXM-180GB", price="4.00"), pool("cheap", price="2.50")
+    )
+    first = {name: next(each for each in found.candidates if each.plan.pool == name) for name in ("dear", "cheap")}
+    assert found.candidates[0].plan.pool == min(first, key=lambda name: first[name].cost)
+    for each in found.candidates:
+        assert each.replicas * each.requests_per_second >= 20
+        assert (each.replicas - 1) * each.requests_per_second < 20
+
+
+def test_sizes_are_judged_by_what_the_load_costs_with_them() -> None:
+    """The smallest size is often not the cheapest: a cache that holds few requests starves it (sizing.md 2.5)."""
+    spec = {
+        "model": "org/large-fp8",
+        "workload": {"requestsPerSecond": "20", "promptTokens": 6000},
+        "scaling": {"minReplicas": 1, "maxReplicas": 500},
+    }
+    found = shortlist(tenant(spec=spec), pool("p")).candidates
+    ours = [each for each in found if each.plan.engine is EngineName.VLLM]
+    assert ours[0].cost == min(each.cost for each in ours)
+    assert ours[0].plan.tensor_parallel > min(each.plan.tensor_parallel for each in ours)
+
+
+def test_what_another_one_beats_in_everything_is_cut_and_counted() -> None:
+    spec = {"model": "org/large", "variants": variants(Precision.FP8)}
+    found = shortlist(tenant(spec=spec), pool("p", accelerator="MI300X"))
+    beaten = [each for each in found.rejections if each.reason is RejectionReason.DOMINATED]
+    assert {(each.precision, each.tensor_parallel) for each in beaten} == {("BF16", 1), ("BF16", 2)}
+    assert all("with no more room for requests; FP8 on TP" in each.message for each in beaten)
+
+
+ENGINES: dict[str, tuple[str, str, EngineName]] = {
+    "measured to be faster there": ("Qwen3MoeForCausalLM", "H100-SXM-80GB", EngineName.SGLANG),
+    "not compared there": ("Qwen3MoeForCausalLM", "MI300X", EngineName.VLLM),
+    "not compared for that family": ("LlamaForCausalLM", "H100-SXM-80GB", EngineName.VLLM),
+}
+
+
+@pytest.mark.parametrize(("family", "accelerator", "engine"), ENGINES.values(), ids=ENGINES)
+def test_the_engine_with_the_evidence_and_the_other_one_behind_it(
+    family: str, accelerator: str, engine: EngineName
+) -> None:
+    known = {"org/model": facts("org/model", 8.2, architecture=family)}
+    found = shortlist(tenant(spec={"model": "org/model"}, facts=known), pool("p", accelerator=accelerator))
+    assert found.candidates[0].plan.engine is engine
+    assert {each.plan.engine for each in found.candidates} == set(EngineName)
+    assert found.candidates[-1].plan.engine is not engine
+
+
+def test_many_ways_in_a_pool_do_not_crowd_the_other_engine_out() -> None:
+    spec = {
+        "model": "org/large",
+        "variants": variants(Precision.FP8, Precision.INT4),
+        "workload": {"requestsPerSecond": "4"},
+        "scaling": {"minReplicas": 1, "maxReplicas": 9},
+    }
+    found = shortlist(tenant(spec=spec), pool("p"))
+    assert {each.plan.engine for each in found.candidates} == set(EngineName)
+    assert not any(each.reason is RejectionReason.ENGINE_UNSUPPORTED for each in found.rejections)
+
+
+def test_of_a_format_that_is_used_only_to_fit_one_size_is_enough() -> None:
+    spec = {
+        "model": "org/large",
+        "variants": variants(Precision.INT4),
+        "workload": {"requestsPerSecond": "4"},
+        "scaling": {"minReplicas": 1, "maxReplicas": 9},
+    }
+    found = shortlist(tenant(spec=spec), pool("p")).candidates
+    sizes = [each.plan.tensor_parallel for each in found if each.plan.checkpoint.precision is Precision.INT4]
+    assert len(sizes) == 1
+    assert found[0].plan.checkpoint.precision is Precision.BF16
+
+
+def test_an_engine_that_cannot_is_told_and_no_candidate() -> None:
+    found = shortlist(tenant(spec={"model": "org/oss"}, facts=KNOWN), pool("p", accelerator="MI300X"))
+    assert {each.plan.engine for each in found.candidates} == {EngineName.VLLM}
+    assert any(
+        each.reason is RejectionReason.ENGINE_UNSUPPORTED and "vLLM does" in each.message for each in found.rejections
+    )
+
+
+def test_at_the_same_price_reserved_comes_before_on_demand_before_spot() -> None:
+    prices = {
+        name: {"perGPUHour": "2.00", "capacityType": kind}
+        for name, kind in (("a-spot", "Spot"), ("b-paid-by-the-hour", "OnDemand"), ("c-ours", "Reserved"))
+    }
+    offered = [pool(name, price=price) for name, price in prices.items()]
+    assert pools_of(shortlist(tenant(), *offered)) == ["c-ours", "b-paid-by-the-hour", "a-spot"]
+
+
+def test_spot_has_to_be_cheaper_by_what_its_interruptions_waste() -> None:
+    steady = pool("steady", price="2.00")
+    order = [
+        pools_of(shortlist(tenant(), steady, pool("spot", price=SPOT | {"perGPUHour": price})))[0]
+        for price in ("1.95", "1.85")
+    ]
+    assert order == ["steady", "spot"]
+
+
+def test_the_lost_say_what_they_would_have_given() -> None:
+    found = shortlist(tenant(), pool("p"), pool("q", price="3.00"))
+    told = {
+        (each.pool, each.engine, each.tensor_parallel): each.message for each in losers(found.candidates[0].plan, found)
+    }
+    assert "1.00 USD/h more than p" in told["q", "vLLM", 1]
+    assert "output tokens/s at most for 4.00 USD/h per replica; TP1 carries the load" in told["p", "vLLM", 2]
+    assert "`spec.engine: SGLang` asks for SGLang" in told["p", "SGLang", 1]
+
+
+def test_a_load_is_compared_by_what_all_its_replicas_cost() -> None:
+    spec = {"workload": {"requestsPerSecond": "60"}, "scaling": {"minReplicas": 1, "maxReplicas": 500}}
+    found = shortlist(
+        tenant(spec=spec), pool("p", accelerator="B200-SXM-180GB"), pool("q", accelerator="A100-SXM-80GB")
+    )
+    told = next(each for each in losers(found.candidates[0].plan, found) if each.pool == "q")
+    assert "replicas that the load takes" in told.message
 
 
 def test_an_equal_market_is_the_same_market() -> None:

@@ -1,5 +1,7 @@
 """Decisions in words."""
 
+import re
+
 from builders.fleet import nodes, place_one, pool, tenant
 from penstock.planner.explain import headline, nearest_misses, table, why_nothing_fits
 from penstock.planner.plan import Rejection, RejectionReason
@@ -12,12 +14,12 @@ def test_the_headline_says_where_and_what_it_costs() -> None:
     )
 
 
-def test_a_lowered_context_and_an_estimated_load_are_said() -> None:
-    spec = {"model": "org/large", "workload": {"requestsPerSecond": "0.4"}}
+def test_a_lowered_context_and_the_predicted_speed_are_said() -> None:
+    spec = {"model": "org/large", "workload": {"requestsPerSecond": "0.2"}}
     pools = [pool("p", accelerator="A100-SXM-80GB", on=nodes("p", 1, gpus=2))]
     said = headline(place_one(pools, tenant(spec=spec)))
-    assert "requests up to 24,576 tokens (the KV cache holds no more of the model's 131,072)" in said
-    assert "for an estimated 11 requests at once per replica" in said
+    assert "requests up to 16,384 tokens (the KV cache holds no more of the model's 131,072)" in said
+    assert re.search(r"for \d+ requests at once per replica with a first token after [\d,]+ ms and one each", said)
 
 
 def test_the_table_starts_with_the_choice() -> None:

@@ -1,5 +1,6 @@
 """Placing a fleet: who gets which nodes, who stays, who waits, who moves, and what is said of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -76,7 +77,7 @@ def test_a_full_pool_leads_to_the_next_preference_at_once() -> None:
     spec = {"placement": {"pools": ["first", "second"]}}
     decision = place_one([pool("first", on=nodes("first", 1, used=(8,))), pool("second")], tenant(spec=spec))
     assert pool_of(decision) == "second"
-    assert [each.reason for each in decision.rejections if each.pool == "first"] == ["NoFreeGPUs"]
+    assert next(each.reason for each in decision.rejections if each.pool == "first") == "NoFreeGPUs"
 
 
 def test_bound_to_a_border_it_is_refused_rather_than_placed_elsewhere() -> None:
@@ -332,3 +333,49 @@ def test_a_pool_that_is_gone_is_left_after_the_fall_back_time() -> None:
     decision = place_one([pool("q")], gone)
     assert pool_of(decision) == "q"
     assert "which is gone" in decision.moved_because
+
+
+def drained(before: FleetSnapshot, **changes: Any) -> tuple[tuple[Pool, ...], Tenant]:
+    """Node p-0 is cordoned, and a pod that stood there was evicted and waits."""
+    one = before.tenants[0]
+    bound = Counter(one.bound) - Counter({"p-0": 1})
+    gpus = one.current.plan.gpus if one.current else 0
+    held = {node: count * gpus for node, count in bound.items()}
+    pools = with_nodes(before, "p-0", schedulable=False, used=held.get("p-0", 0))
+    return pools, replace(one, bound=bound, held=held, pending=1, **changes)
+
+
+Other = tuple[int, int]
+
+DRAINED: dict[str, tuple[int, Other, timedelta, tuple[str, int, str]]] = {
+    "its only replica waits for the node": (1, (1, 8), MINUTE, ("p", 0, "WaitingForNode")),
+    "and falls back in time": (1, (1, 8), MINUTE * 6, ("q", 1, "Placed")),
+    "with a second one, which the disruption budget keeps there": (2, (1, 8), MINUTE, ("p", 1, "PartlyPlaced")),
+    "both fall back in time, and the budget lets the second go": (2, (1, 8), MINUTE * 6, ("q", 2, "Placed")),
+    "elsewhere there is room for no more than still run": (3, (2, 1), MINUTE * 6, ("p", 2, "PartlyPlaced")),
+}
+
+
+@pytest.mark.parametrize(("replicas", "other", "waited", "want"), DRAINED.values(), ids=DRAINED)
+def test_the_only_node_of_a_pool_is_drained(
+    replicas: int, other: Other, waited: timedelta, want: tuple[str, int, str]
+) -> None:
+    q = pool("q", price="9.00", on=nodes("q", other[0], gpus=other[1]))
+    before = running([pool("p"), q], tenant(replicas=replicas))
+    pools, waiting = drained(before, pending_since=NOW - waited)
+    decision = place_one(pools, waiting)
+    assert (pool_of(decision), len(nodes_of(decision)), decision.reason) == want
+
+
+def test_a_node_that_is_drained_gives_its_replica_to_another_of_the_pool() -> None:
+    before = running([pool("p", on=2, price="1.00"), pool("q")], tenant(replicas=2))
+    assert before.tenants[0].bound == {"p-0": 2}
+    pools, waiting = drained(before, pending_since=NOW)
+    decision = place_one(pools, waiting)
+    assert sorted(nodes_of(decision)) == ["p-0", "p-1"]
+    assert decision.reason == "Placed"
+
+
+def test_what_runs_on_a_cordoned_node_goes_on_running_there() -> None:
+    before = running([pool("p"), pool("q", price="9.00")], tenant())
+    assert is_kept(place_one(with_nodes(before, "p-0", schedulable=False), before.tenants[0]))

@@ -9,15 +9,15 @@ from penstock.api.formats import EngineName, Precision
 from penstock.api.refusals import Refusal
 from penstock.planner.requirements import requirements_of
 
-LOADS: dict[str, tuple[dict[str, Any], int, int | None, bool]] = {
-    "nothing stated": ({}, 1, None, False),
-    "concurrency is taken as it is": ({"workload": {"concurrency": 40}}, 1, 40, False),
-    "replicas share the concurrency, rounded up": ({"workload": {"concurrency": 41}}, 4, 11, False),
-    "replicas that scaling may add share it too": (
-        {"workload": {"concurrency": 80}, "scaling": {"minReplicas": 1, "maxReplicas": 8}},
+LOADS: dict[str, tuple[dict[str, Any], int, int | None, int | None]] = {
+    "nothing stated": ({}, 1, None, None),
+    "concurrency is taken as it is": ({"workload": {"concurrency": 40}}, 1, 40, 40),
+    "replicas share the concurrency, rounded up": ({"workload": {"concurrency": 41}}, 4, 11, 11),
+    "replicas that scaling may add share it, and may not be there": (
+        {"workload": {"concurrency": 80}, "scaling": {"minReplicas": 2, "maxReplicas": 8}},
         1,
         10,
-        False,
+        40,
     ),
     "a rate at the promised latency": (
         # 4/s for 1 s + 300 tokens of 40 ms = 13 s: 52 in flight.
@@ -26,18 +26,35 @@ LOADS: dict[str, tuple[dict[str, Any], int, int | None, bool]] = {
             "serviceLevel": {"timeToFirstTokenMilliseconds": 1000, "timePerOutputTokenMilliseconds": 40},
         },
         1,
+        None,
         52,
-        True,
     ),
-    "a slow trickle is one request": ({"workload": {"requestsPerSecond": "0.001", "outputTokens": 1}}, 1, 1, True),
+    "a slow trickle is one request": ({"workload": {"requestsPerSecond": "0.001", "outputTokens": 1}}, 1, None, 1),
 }
 
 
-@pytest.mark.parametrize(("spec", "replicas", "want", "estimated"), LOADS.values(), ids=LOADS)
-def test_concurrency_of_one_replica(spec: dict[str, Any], replicas: int, want: int | None, *, estimated: bool) -> None:
+@pytest.mark.parametrize(("spec", "replicas", "share", "likely"), LOADS.values(), ids=LOADS)
+def test_concurrency_of_one_replica(spec: dict[str, Any], replicas: int, share: int | None, likely: int | None) -> None:
+    """What each must hold where all share a stated concurrency, and what the engine may be told of."""
     load = requirements_of(tenant(spec=spec, replicas=replicas)).load
-    assert load.concurrency == want
-    assert load.estimated is estimated
+    assert (load.concurrency, load.likely_concurrency) == (share, likely)
+
+
+KV_CACHES: dict[str, tuple[list[str], str, tuple[EngineName, ...]]] = {
+    "nothing said": ([], "auto", (EngineName.VLLM, EngineName.SGLANG)),
+    "8 bits": (["--kv-cache-dtype", "fp8_e4m3"], "fp8_e4m3", (EngineName.VLLM, EngineName.SGLANG)),
+    "8 bits in one word": (["--kv_cache_dtype=fp8"], "fp8", (EngineName.VLLM,)),
+    "what the plan does not know": (["--kv-cache-dtype", "int4"], "auto", (EngineName.VLLM, EngineName.SGLANG)),
+    "no value": (["--kv-cache-dtype"], "auto", (EngineName.VLLM, EngineName.SGLANG)),
+}
+
+
+@pytest.mark.parametrize(("arguments", "dtype", "engines"), KV_CACHES.values(), ids=KV_CACHES)
+def test_an_eight_bit_cache_only_where_the_user_says_so(
+    arguments: list[str], dtype: str, engines: tuple[EngineName, ...]
+) -> None:
+    wants = requirements_of(tenant(spec={"engineArgs": arguments}))
+    assert (wants.kv_cache_dtype, wants.engines) == (dtype, engines)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which tensor-parallel sizes work, and what the refusals teach."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -77,5 +78,78 @@ def test_dense_layers_are_cut_in_whole_blocks() -> None:
     assert problem.endswith("use tensor parallel 4")
 
 
+def test_groups_of_int4_stay_whole() -> None:
+    narrow = replace(model("Qwen/Qwen3-32B-AWQ"), intermediate=12 * 128)
+    assert shard_problem(narrow, H100, 4, expert_parallel=False) is None
+    problem = shard_problem(narrow, H100, 8, expert_parallel=False)
+    assert problem is not None
+    assert problem.endswith("in blocks of 128; use tensor parallel 4")
+
+
 def test_expert_parallelism_does_not_help_a_dense_model() -> None:
     assert not expert_parallel_needed(model("Qwen/Qwen2.5-7B-Instruct"), H100, 8)
+
+
+def problem_of(name: str, size: int, accelerator: str = "H100-SXM-80GB", **layout: Any) -> str | None:
+    spread = layout.pop("expert_parallel", True)
+    return shard_problem(model(name), by_name(accelerator), size, expert_parallel=spread, **layout)
+
+
+WORKS = {
+    "eight ranks of one GPU": ("deepseek-ai/DeepSeek-R1", 8, {"attention_ranks": 8}),
+    "ten key heads at two ranks of two": ("microsoft/phi-4", 2, {"expert_parallel": False}),
+    "two nodes on a fast network": ("deepseek-ai/DeepSeek-R1", 16, {"across_nodes": True}),
+    "a tray and more of one domain": ("deepseek-ai/DeepSeek-R1", 16, {"accelerator": "GB200-192GB"}),
+    "stages for every layer": ("deepseek-ai/DeepSeek-R1", 8, {"pipeline_parallel": 61}),
+    "copies of busy experts make it even": (
+        "deepseek-ai/DeepSeek-R1",
+        48,
+        {"attention_ranks": 48, "redundant_experts": True, "accelerator": "GB200-192GB"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "size", "layout"), WORKS.values(), ids=WORKS.keys())
+def test_layouts_that_work(name: str, size: int, layout: dict[str, Any]) -> None:
+    assert problem_of(name, size, **layout) is None
+
+
+REFUSED = {
+    "ranks of a dense model": (
+        "Qwen/Qwen3-32B",
+        4,
+        {"attention_ranks": 4},
+        "data-parallel attention needs experts to share; use 4 replicas instead",
+    ),
+    "ranks of unlike size": (
+        "deepseek-ai/DeepSeek-R1",
+        8,
+        {"attention_ranks": 3},
+        "8 GPUs cannot form 3 attention ranks of one size; use 1, 2, 4, 8",
+    ),
+    "more stages than layers": (
+        "deepseek-ai/DeepSeek-R1",
+        8,
+        {"pipeline_parallel": 62},
+        "61 layers cannot form 62 pipeline stages; use 1 to 61",
+    ),
+    "bridged pairs have no such network": (
+        "meta-llama/Llama-3.1-8B-Instruct",
+        4,
+        {"accelerator": "H100-NVL-94GB", "across_nodes": True},
+        "H100-NVL-94GB links at most 2 GPUs fast enough; use tensor parallel 2 or less",
+    ),
+    "uneven without copies": (
+        "deepseek-ai/DeepSeek-R1",
+        48,
+        {"attention_ranks": 48, "accelerator": "GB200-192GB"},
+        "256 experts cannot be spread over 48 GPUs",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "size", "layout", "want"), REFUSED.values(), ids=REFUSED.keys())
+def test_layouts_that_do_not(name: str, size: int, layout: dict[str, Any], want: str) -> None:
+    problem = problem_of(name, size, **layout)
+    assert problem is not None
+    assert want in problem

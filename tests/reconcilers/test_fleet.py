@@ -116,3 +116,10 @@ def test_a_pool_without_nodes_says_so() -> None:
     built = build(pool("h100"))
     assert built.accelerator is None
     assert "spec.accelerator" in built.accelerator_problem
+
+
+def test_a_node_knows_its_zone() -> None:
+    """By the well-known label; without it, no zone is as good as one."""
+    zoned = gpu_node("a")
+    zoned["metadata"]["labels"]["topology.kubernetes.io/zone"] = "eu-1a"
+    assert [node.zone for node in build(pool("h100"), zoned, gpu_node("b")).nodes] == ["eu-1a", ""]

@@ -271,6 +271,17 @@ def test_revision_is_pinned_whole(name: str) -> None:
     assert "replicas" not in deployment(rendered(name))["spec"]
 
 
+def test_a_revision_of_an_older_release_is_read() -> None:
+    """What plans have learnt to say since is filled in, so that an upgrade finds what serves."""
+    request = next(iter(CASES.values()))
+    data = json.loads(json.dumps(controller_revision(request)["data"]))
+    assignment = json.loads(data["assignment"])
+    for newer in ("attention_ranks", "expected"):
+        assignment["plan"].pop(newer)
+    kept = decode(data | {"assignment": json.dumps(assignment)})
+    assert kept.assignment == replace(request.assignment, plan=replace(request.assignment.plan, expected=None))
+
+
 @pytest.mark.parametrize("data", [{}, {"assignment": 1, "manifests": []}, {"assignment": "{}", "manifests": []}])
 def test_somebody_elses_revision_is_no_revision(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's and ours alike

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from penstock.api import patterns
 from penstock.api.formats import EngineName
+from penstock.api.inferencepool import CapacityType
 from penstock.api.markers import as_set, atomic, map_by
 from penstock.api.meta import DNSLabel, DNSSubdomain, Model, Resource
 from penstock.api.plan_status import ModelDeploymentStatus, PlanStatus, RejectedAlternative
@@ -53,10 +54,12 @@ __all__ = [
     "ModelDeploymentSpec",
     "ModelDeploymentStatus",
     "ModelMetadata",
+    "MovePolicy",
     "ObjectStoreSource",
     "Placement",
     "PlanStatus",
     "PodOverrides",
+    "PrecisionPolicy",
     "Promotion",
     "RejectedAlternative",
     "RemoteCodePolicy",
@@ -82,6 +85,14 @@ class EngineChoice(StrEnum):
     AUTO = "Auto"
     VLLM = EngineName.VLLM.value
     SGLANG = EngineName.SGLANG.value
+
+
+class PrecisionPolicy(StrEnum):
+    """Which of the named checkpoints the planner may choose from."""
+
+    AUTO = "Auto"
+    PUBLISHED = "Published"
+    EIGHT_BIT = "EightBit"
 
 
 def _context_holds(work: "Workload") -> bool:
@@ -119,6 +130,8 @@ class Workload(Model):
     """Requests in flight over all replicas; left out: from `requestsPerSecond`, else unknown."""
     max_context_tokens: Annotated[int, Field(ge=256, le=20_000_000)] | None = None
     """The longest request, prompt and answer together; left out: as much of the model's own as fits."""
+    prefix_hit_percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Share of prompt tokens that the engine's prefix cache finds, in percent, as measured; left out: 0."""
 
 
 class ServiceLevel(Model):
@@ -128,6 +141,13 @@ class ServiceLevel(Model):
     """Until the first token, in milliseconds; left out: no promise."""
     time_per_output_token_milliseconds: Annotated[int, Field(ge=1, le=60_000)] | None = None
     """Between tokens after the first, in milliseconds; left out: no promise."""
+
+
+class MovePolicy(StrEnum):
+    """What happens when a better plan is found for what serves."""
+
+    PROPOSE = "Propose"
+    AUTOMATIC = "Automatic"
 
 
 class Placement(Model):
@@ -141,6 +161,12 @@ class Placement(Model):
     """How long to wait for the preferred pool before the next one is taken, in seconds."""
     max_price_per_replica_hour: Amount | None = None
     """The most that one replica may cost for an hour; left out: no ceiling."""
+    capacity_types: Annotated[tuple[CapacityType, ...], Field(max_length=3), as_set()] = ()
+    """How the capacity may be bought; a pool without a price is OnDemand. Left out: anyhow."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Who is placed first where not everything fits: the greater number, and of equals the older deployment."""
+    move_policy: MovePolicy = MovePolicy.PROPOSE
+    """Propose shows a better plan for what serves, Automatic moves to it, once it has been better for a while."""
 
 
 @rules(
@@ -288,6 +314,8 @@ class ModelDeploymentSpec(Model):
     """The model's config and size; left out: from the catalogue or the hub."""
     variants: Annotated[tuple[Variant, ...], Field(max_length=16), map_by("precision")] = ()
     """The same model in other precisions; the planner picks by accelerator."""
+    precision_policy: PrecisionPolicy = PrecisionPolicy.AUTO
+    """Auto: any of them; Published: only the model's own; EightBit: none with weights below 8 bits."""
     credentials_ref: SecretKeyReference | None = None
     """The Secret's key with the hub's token; left out: none is sent."""
     weights: Weights = Weights()

@@ -1,7 +1,7 @@
 """What a ModelDeployment may say that is not acted on yet: refused, never ignored.
 
 `maxSensitivity` and `allowedRoutes` are for Routes: what may be sent here, and by whom. `scaling` bounds `replicas`,
-`serviceLevel` bounds the physics of a plan.
+`serviceLevel` is what a plan is predicted to keep.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def unsupported(spec: ModelDeploymentSpec) -> tuple[Refusal, ...]:
 def _disaggregation(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
     # Auto leaves the choice to the planner, whose only choice for now is together.
     if spec.disaggregation.mode is DisaggregationMode.REQUIRED:
-        cure = "Write `mode: Auto`, which serves both together for now"
+        cure = "Write `mode: Auto`, which serves both together for now; `status.rejected` names the layout apart"
         yield Refusal("spec.disaggregation.mode", spec.disaggregation.mode, _REASON, cure)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from penstock.api.formats import EngineName, Precision
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.accelerators import Accelerator, FormatSupport, Vendor
+from penstock.catalogue.behaviour import emulates
 
 __all__ = ["DEFAULT_VERSIONS", "FlagList", "default_image", "engine_supports", "flags_of", "known_versions"]
 
@@ -94,9 +95,7 @@ def engine_supports(engine: EngineName, accelerator: Accelerator, precision: Pre
     support = accelerator.formats.get(precision)
     if support is None:
         return False
-    if precision is Precision.MXFP4 and accelerator.vendor is Vendor.AMD and support is FormatSupport.EMULATED:
-        return engine is EngineName.VLLM
-    return True
+    return support is not FormatSupport.EMULATED or emulates(engine, precision)
 
 
 @cache

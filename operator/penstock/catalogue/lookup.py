@@ -19,11 +19,17 @@ _UNQUANTISED = frozenset({Precision.BF16, Precision.FP16})
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """An entry of the catalogue with its name in parts."""
+    """An entry of the catalogue with its name in parts; its facts are read when they are asked for."""
 
     model: str
     name: ModelName
-    facts: ModelFacts
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of it."""
+        facts = _exact(self.model)
+        assert facts is not None  # noqa: S101 - names come from the table itself
+        return facts
 
 
 def find(name: str) -> ModelFacts | None:
@@ -33,7 +39,7 @@ def find(name: str) -> ModelFacts | None:
     about: `catalogue`, `formula` (an architecture in a format without a checkpoint) or `totals` (a borrowed shape).
     """
     short = name.rsplit("/", maxsplit=1)[-1].strip().lower()
-    exact = _exact(aliases().get(short, name).strip())
+    exact = _exact(aliases().get(short, name).strip()) or _exact(_short_names().get(short, ""))
     if exact is not None:
         return exact
     parsed = parse_name(name)
@@ -95,7 +101,16 @@ def _relatives(parsed: ModelName) -> tuple[_Known, ...]:
     if parsed.stem in families:
         return families[parsed.stem]
     near = [stem for stem in families if _extends(parsed, stem)]
-    return families[max(near, key=len)] if near else ()
+    return families[max(near, key=len)] if near else _abbreviated(parsed)
+
+
+def _abbreviated(parsed: ModelName) -> tuple[_Known, ...]:
+    """The one family that a short name means (`Llama-4-Scout`, `Qwen3-235B`); nothing where several may be meant."""
+    longer = [stem for stem in _families() if stem[:1] == parsed.stem[:1] and set(parsed.stem) < set(stem)]
+    shortest = min((len(stem) for stem in longer), default=0)
+    nearest = [_families()[stem] for stem in longer if len(stem) == shortest]
+    sizes = {relatives[0].facts.parameters for relatives in nearest}
+    return nearest[0] if len(sizes) == 1 and len(parsed.stem) > 1 else ()
 
 
 def _extends(parsed: ModelName, stem: tuple[str, ...]) -> bool:
@@ -103,6 +118,15 @@ def _extends(parsed: ModelName, stem: tuple[str, ...]) -> bool:
     if len(stem) < 2 or parsed.stem[:1] != stem[:1] or not set(stem) <= set(parsed.stem):  # noqa: PLR2004 - a family and its size
         return False
     return parsed.sizes == _families()[stem][0].name.sizes
+
+
+@cache
+def _short_names() -> Mapping[str, str]:
+    """Names without their organisation; the first entry of a name wins."""
+    names: dict[str, str] = {}
+    for known in _all():
+        names.setdefault(known.model.rsplit("/", maxsplit=1)[-1].lower(), known.model)
+    return MappingProxyType(names)
 
 
 @cache
@@ -117,7 +141,7 @@ def _families() -> Mapping[tuple[str, ...], tuple[_Known, ...]]:
 def _all() -> tuple[_Known, ...]:
     """Every entry; those with an architecture come first, so that they win."""
     names = (*built_in_names(), *(entry.model for entry in model_table().totals.values()))
-    return tuple(_Known(model, parse_name(model), facts) for model in names if (facts := _exact(model)) is not None)
+    return tuple(_Known(model, parse_name(model)) for model in names)
 
 
 def _exact(model: str) -> ModelFacts | None:

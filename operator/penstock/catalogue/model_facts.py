@@ -20,6 +20,7 @@ from penstock.catalogue.parameters import (
     layers_by_group,
 )
 from penstock.catalogue.quantization import Quantization, read_quantization
+from penstock.catalogue.weight_shares import WeightShares, weight_shares
 
 __all__ = [
     "AttentionKind",
@@ -30,8 +31,8 @@ __all__ = [
 ]
 
 _PADDED_WIDTH = 256
-_COMPRESSED_UNPACKED_PERCENT = 116
-_COMPRESSED_SEQUENCE_BYTES_PER_LAYER = 2**30 // 10
+_COMPRESSED_UNPACKED_PERCENT = 125
+_EIGHT_BITS = 8
 
 
 class AttentionKind(StrEnum):
@@ -47,10 +48,14 @@ class ModelFacts:
 
     `weights_bytes` is the size of the checkpoint (published or from the safetensors index where known, else
     computed), `loaded_bytes` what engines hold of it in memory: without the layers that only speculative decoding
-    loads (0: the same). `unpacked_percent` is their share on hardware without 4-bit arithmetic (DeepSeek-V4-Pro
-    loads 117 GiB per H200 from 100.7 GiB of files).
+    loads (0: the same). `unpacked_percent` is what the experts take where an engine expands their 4 bits (SGLang
+    holds 125.65 GiB of DeepSeek-V4-Pro on each of 8 H200, and the files have 100.7).
     `kv_heads`, `head_dim` and the layer counts size the cache of grouped attention, `kv_lora_rank` and
     `rope_head_dim` that of latent attention; `index_bytes_per_token` is what sparse attention adds, in all layers.
+    `global_kv_heads` and `global_head_dim` are those of the layers that see everything, where they differ (0).
+    `compressed_cache` says that tokens share entries of it, `weight_shares` which part of the weights
+    is cut in which way (None: only totals are known). `tower_parameters` are those of encoders of images and
+    sound.
     `block_size` is the quantisation block (128 for block FP8), `group_size` that of INT4; 0 where there is none.
     `resolved_revision` is the commit that the hub named; None where nobody asked it.
     """
@@ -78,6 +83,9 @@ class ModelFacts:
     kv_lora_rank: int = 0
     rope_head_dim: int = 0
     index_bytes_per_token: int = 0
+    compressed_cache: bool = False
+    global_kv_heads: int = 0
+    global_head_dim: int = 0
     loaded_bytes: int = 0
     unpacked_percent: int = 100
     experts: int = 0
@@ -87,6 +95,8 @@ class ModelFacts:
     tied_embeddings: bool = False
     block_size: int = 0
     group_size: int = 0
+    weight_shares: WeightShares | None = None
+    tower_parameters: int = 0
     needs_remote_code: bool = False
     resolved_revision: str | None = None
     source: str = "catalogue"
@@ -116,13 +126,14 @@ def facts_from_config(request: ConfigFacts) -> ModelFacts:
     if _is_uncountable(geometry) and request.weights_bytes is None:
         raise Refused([_size_needed(request.model, geometry)])
     total = request.parameters or _total_parameters(request, geometry, quantization)
+    loaded = _loaded_bytes(request, geometry, quantization)
     return ModelFacts(
         model=request.model,
         architecture=_architecture(reader, geometry),
         precision=quantization.precision,
         weights_bytes=request.weights_bytes or computed_weights_bytes(geometry, quantization),
-        loaded_bytes=_loaded_bytes(request, geometry, quantization),
-        unpacked_percent=_COMPRESSED_UNPACKED_PERCENT if geometry.compressed else 100,
+        loaded_bytes=loaded,
+        unpacked_percent=_unpacked_percent(geometry, quantization),
         parameters=total,
         active_parameters=min(total, request.active_parameters or active_parameters(geometry)),
         needs_remote_code=reader.value("auto_map") is not None,
@@ -130,6 +141,8 @@ def facts_from_config(request: ConfigFacts) -> ModelFacts:
         source=request.source,
         block_size=quantization.block_size,
         group_size=quantization.group_size,
+        weight_shares=None if _is_uncountable(geometry) else weight_shares(geometry, quantization, loaded),
+        tower_parameters=geometry.tower_parameters,
         **_shape(geometry),
         **_cache_shape(geometry),
     )
@@ -158,9 +171,6 @@ def _shape(geometry: Geometry) -> dict[str, Any]:
 
 def _cache_shape(geometry: Geometry) -> dict[str, Any]:
     attention, latent = geometry.attention, geometry.latent
-    state = geometry.recurrence.state_bytes
-    if geometry.compressed:
-        state += geometry.layers * _COMPRESSED_SEQUENCE_BYTES_PER_LAYER
     return {
         "attention": AttentionKind.MLA if latent else AttentionKind.GQA,
         "query_heads": attention.query_heads,
@@ -169,10 +179,13 @@ def _cache_shape(geometry: Geometry) -> dict[str, Any]:
         **_cache_layers(attention),
         "sliding_window": attention.window,
         "linear_layers": geometry.recurrence.layers,
-        "state_bytes_per_sequence": state,
+        "state_bytes_per_sequence": geometry.recurrence.state_bytes,
         "kv_lora_rank": latent.kv_rank if latent else 0,
         "rope_head_dim": latent.rope_dim if latent else 0,
         "index_bytes_per_token": attention.index_bytes_per_token,
+        "compressed_cache": geometry.compressed,
+        "global_kv_heads": attention.global_kv_heads,
+        "global_head_dim": attention.global_head_dim,
     }
 
 
@@ -221,6 +234,12 @@ def _total_parameters(request: ConfigFacts, geometry: Geometry, quantization: Qu
     if _is_uncountable(geometry) and request.weights_bytes:
         return round(request.weights_bytes * 8 / quantization.bits)
     return sum(count_parameters(geometry).values())
+
+
+def _unpacked_percent(geometry: Geometry, quantization: Quantization) -> int:
+    """Where the format of the experts is not known, they are taken for those that grow."""
+    is_small = _is_uncountable(geometry) or quantization.bits_of(Group.EXPERTS) < _EIGHT_BITS
+    return _COMPRESSED_UNPACKED_PERCENT if geometry.compressed and is_small else 100
 
 
 def _is_uncountable(geometry: Geometry) -> bool:

@@ -40,7 +40,8 @@ class Architecture(_Entry):
 class Checkpoint(_Entry):
     """One repository of weights: its architecture, its number format and, where published, its size in bytes.
 
-    `also_called` are formats that people name it by, besides its own (mixed checkpoints). `source` is that of the size.
+    `also_called` are formats that people name it by, besides its own (mixed checkpoints). `source` is that of the size,
+    `confidence` says how sure it is that it has this architecture, where that is less sure than the architecture.
     """
 
     model: _Text
@@ -51,6 +52,7 @@ class Checkpoint(_Entry):
     active_parameters: _Count | None = None
     also_called: tuple[Precision, ...] = ()
     source: str = ""
+    confidence: Confidence | None = None
 
 
 class KnownTotals(_Entry):

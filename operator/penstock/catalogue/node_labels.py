@@ -2,24 +2,30 @@
 
 Drivers, labellers, clouds and partitioning spell one product in many ways, so products are matched loosely; what the
 labels state of memory must agree, since a label that lies would place a model where it does not fit. A node whose
-GPUs are shared or cut is recognised and left out: the planner reckons with whole GPUs.
+GPUs are shared or cut is recognised as what it is and left out, with what would help: the planner reckons with whole
+GPUs, since slices have no fast links and time slices no memory of their own.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from penstock.catalogue.hardware import Accelerator, KnownAccelerator, Vendor, known_accelerators
+from penstock.catalogue.hardware import Accelerator, KnownAccelerator, Vendor, accelerator_table, known_accelerators
 
 __all__ = ["Detection", "detect"]
 
 _MEMORY_TOLERANCE_PERCENT = 6
 _MIB_PER_GIB = 1024
-_PREFIX = re.compile(r"^(NVIDIA|TESLA|GEFORCE|QUADRO)-")
+_PREFIX = re.compile(r"^((NVIDIA|TESLA|GEFORCE|QUADRO)-)+")
 _SUFFIX = re.compile(r"-(SHARED|MIG-.*)$")
 _PRODUCT_MEMORY = re.compile(r"(?<![0-9])(\d{2,3})GB")
 _COUNTED_DEVICE = re.compile(r"^(?:beta\.)?amd\.com/gpu\.device-id\.([0-9a-fA-F]{4})$")
-_MIG_COUNT = re.compile(r"^nvidia\.com/mig-.+\.count$")
+_MIG_COUNT = re.compile(r"^nvidia\.com/mig-(.+)\.count$")
+_MIG_PROFILE = re.compile(r"(\d)g\.(\d{1,3})gb", re.IGNORECASE)
+_MIG_COMPUTE_SLICES = 7
+_MIG_CURE = "turn MIG off (label nvidia.com/mig.config=all-disabled)"
+_SHARING_CURE = "take the sharing out of the device plugin's configuration"
+_PARTITION_CURE = "set the compute partition SPX and the memory partition NPS1"
 _FORMS = {"SXM": "SXM", "HBM3": "SXM", "PCIE": "PCIe", "NVL": "NVL"}
 _SERVER_CHIPS = frozenset({"A100", "H100", "H200"})
 _PRODUCT_LABELS = ("nvidia.com/gpu.product", "gpu.nvidia.com/model")
@@ -52,7 +58,11 @@ def detect(labels: Mapping[str, str]) -> Detection:
     """The accelerator that all labels agree on; labels that contradict each other or the stated memory name none."""
     partition = _partition(labels)
     if partition:
-        return Detection(None, f"{partition}, and models are placed on whole GPUs", partitioned=True)
+        said, cure = partition
+        return Detection(None, f"{said}, and models are placed on whole GPUs; {cure}", partitioned=True)
+    unplanned = _unplanned(labels)
+    if unplanned:
+        return Detection(None, unplanned)
     sightings = tuple(_sightings(labels))
     if not sightings:
         return Detection(None)
@@ -97,20 +107,49 @@ def _close(stated: int, known: int) -> bool:
     return abs(stated - known) * 100 <= known * _MEMORY_TOLERANCE_PERCENT
 
 
-def _partition(labels: Mapping[str, str]) -> str:
-    """How the GPUs are shared or cut, empty where they are whole."""
+def _partition(labels: Mapping[str, str]) -> tuple[str, str] | None:
+    """How the GPUs are shared or cut and what would make them whole, None where they are whole."""
     product = labels.get("nvidia.com/gpu.product", "").upper()
-    if "-MIG-" in product or any(_MIG_COUNT.match(key) and value != "0" for key, value in labels.items()):
-        return "its GPUs are cut by MIG"
+    profile = product.partition("-MIG-")[2] or _mixed_profile(labels)
+    if profile:
+        return f"its GPUs are cut by MIG{_slice(profile)}", _MIG_CURE
     replicas = labels.get("nvidia.com/gpu.replicas", "1")
     strategy = labels.get("nvidia.com/gpu.sharing-strategy", "none")
     if product.endswith("-SHARED") or strategy not in {"none", ""} or (replicas.isdecimal() and int(replicas) > 1):
-        return "its GPUs are shared (time slicing or MPS)"
+        return "its GPUs are shared (time slicing or MPS)", _SHARING_CURE
+    mode = _compute_partition(labels)
+    return (f"its GPUs are cut into compute partitions ({mode})", _PARTITION_CURE) if mode else None
+
+
+def _mixed_profile(labels: Mapping[str, str]) -> str:
+    """The first profile that the node has any of, under the mixed strategy."""
+    counted = ((_MIG_COUNT.match(key), value) for key, value in labels.items())
+    return next((match[1] for match, value in counted if match is not None and value != "0"), "")
+
+
+def _slice(profile: str) -> str:
+    """What one slice is: `3g.40gb` has 3 of 7 compute slices and 40 GB."""
+    found = _MIG_PROFILE.search(profile)
+    if found is None:
+        return f" ({profile.lower()})"
+    return f" ({found[0].lower()}: {found[1]} of {_MIG_COMPUTE_SLICES} compute slices, {found[2]} GB each)"
+
+
+def _compute_partition(labels: Mapping[str, str]) -> str:
     for prefix in _AMD_PREFIXES:
         for name in _PARTITION_LABELS:
             mode = labels.get(prefix + name, "spx").lower()
             if not mode.startswith("spx"):
-                return f"its GPUs are cut into compute partitions ({mode})"
+                return mode
+    return ""
+
+
+def _unplanned(labels: Mapping[str, str]) -> str:
+    """What is known and never planned, with the reason; the exact label values come first in the table."""
+    for row in accelerator_table().unplanned:
+        for label, value in row.labels.items():
+            if label in labels and value in {"*", labels[label]}:
+                return f"label {label}={labels[label]} is {row.name}: {row.reason}"
     return ""
 
 

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "link_bytes_per_second",
     "residual",
     "tuning",
+    "under_load",
 ]
 
 _LEADING_NUMBERS = 3
@@ -82,7 +83,7 @@ class Residual:
 class Derate:
     """What is slower than the fitted rows for a reason outside them.
 
-    `time` multiplies every time; `saturation` multiplies what a step takes beyond that of a single request.
+    `time` multiplies every time, `saturation` what each running request and each prompt takes (`under_load`).
     """
 
     name: str
@@ -95,6 +96,25 @@ def tuning(engine: str, accelerator: Accelerator, precision: Precision) -> Tunin
     """The constants for an engine by name; those of vLLM for one that was not fitted."""
     is_native = accelerator.formats.get(precision) is FormatSupport.NATIVE
     return _tuning(engine, generation_of(accelerator), precision.value if is_native else "")
+
+
+@lru_cache(maxsize=64)
+def under_load(fitted: Tuning, factor: float) -> Tuning:
+    """With all costs that grow with the load so many times as great; weights are read and kernels started as before."""
+    if factor == 1:
+        return fitted
+    return replace(
+        fitted,
+        cache_efficiency=fitted.cache_efficiency / factor,
+        link_efficiency=fitted.link_efficiency / factor,
+        decode_arithmetic=fitted.decode_arithmetic / factor,
+        prefill_arithmetic=fitted.prefill_arithmetic / factor,
+        expert_prefill_arithmetic=fitted.expert_prefill_arithmetic / factor,
+        attention_arithmetic=fitted.attention_arithmetic / factor,
+        request=fitted.request * factor,
+        activation=fitted.activation * factor,
+        routed_activation=fitted.routed_activation * factor,
+    )
 
 
 def generation_of(accelerator: Accelerator) -> str:

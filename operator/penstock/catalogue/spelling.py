@@ -1,15 +1,26 @@
 """How people spell a checkpoint's name and its number format: parts that decide its size, and parts that do not."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from penstock.api.formats import Precision
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["ModelName", "StoredFormat", "aliases", "format_of_words", "parse_name", "stated_parameters"]
+from penstock.api.formats import Precision
+from penstock.api.refusals import Refusal, Refused
+
+__all__ = [
+    "ModelName",
+    "Spelling",
+    "StoredFormat",
+    "aliases",
+    "format_of_words",
+    "parse_name",
+    "read_spelling",
+    "stated_parameters",
+]
 
 _LONGEST_NAME = 300
 _SEPARATORS = re.compile(r"[\s_/:,+-]+")
@@ -55,15 +66,17 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """Words of names by what they tell, from spelling.json."""
+class Spelling(BaseModel):
+    """Words of names by what they tell, from spelling.json; `aliases` are names for a checkpoint of another name."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
     formats: frozenset[str]
     roles: frozenset[str]
     makers: frozenset[str]
     sizes: frozenset[str]
-    aliases: Mapping[str, str]
+    aliases: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +158,17 @@ def _without_makers(stem: tuple[str, ...]) -> tuple[str, ...]:
     return stem[1:] if len(stem) > 1 and stem[0] in _table().makers else stem
 
 
+def read_spelling(text: str) -> Spelling:
+    """The words of this JSON; Refused names what is wrong and where."""
+    try:
+        return Spelling.model_validate_json(text)
+    except ValidationError as error:
+        problems = [(".".join(str(part) for part in each["loc"]), each["msg"]) for each in error.errors()]
+    raise Refused(
+        [Refusal(f"spelling.json:{place}", "", reason, "Correct the file of spellings") for place, reason in problems]
+    )
+
+
 @cache
-def _table() -> _Words:
-    text = resources.files("penstock.catalogue").joinpath("spelling.json").read_text(encoding="utf-8")
-    table = json.loads(text)
-    sets = {key: frozenset(table[key]) for key in ("formats", "roles", "makers", "sizes")}
-    return _Words(**sets, aliases=table["aliases"])
+def _table() -> Spelling:
+    return read_spelling(resources.files("penstock.catalogue").joinpath("spelling.json").read_text(encoding="utf-8"))

@@ -5,8 +5,9 @@ The weights follow from the totals; layers, heads and cache are borrowed, so wha
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from penstock.api.formats import Precision
 from penstock.catalogue.models import ModelFacts, built_in, built_in_names
@@ -47,8 +48,7 @@ def facts_from_totals(totals: Totals) -> ModelFacts:
     active = min(totals.parameters, totals.active_parameters or totals.parameters)
     relative = _nearest(totals.parameters, active)
     size = totals.weights_bytes or _weights_bytes(totals)
-    return replace(
-        relative,
+    return ModelFacts(
         model=totals.model,
         architecture="",
         precision=totals.precision,
@@ -56,13 +56,18 @@ def facts_from_totals(totals: Totals) -> ModelFacts:
         loaded_bytes=size,
         parameters=totals.parameters,
         active_parameters=active,
-        query_heads=_COMMON_HEADS,
-        kv_heads=_COMMON_KV_HEADS,
         max_context_tokens=totals.context_tokens or relative.max_context_tokens,
-        block_size=0,
-        group_size=0,
         source="totals",
+        **_borrowed(relative),
     )
+
+
+def _borrowed(relative: ModelFacts) -> dict[str, Any]:
+    """The shape of the relative, with heads that every usual tensor-parallel size divides."""
+    same = ("layers", "hidden", "vocabulary", "intermediate", "head_dim", "full_attention_layers", "tied_embeddings")
+    experts = ("experts", "experts_per_token", "expert_intermediate", "moe_layers")
+    heads = {"query_heads": _COMMON_HEADS, "kv_heads": _COMMON_KV_HEADS}
+    return heads | {name: getattr(relative, name) for name in (*same, *experts)}
 
 
 def _weights_bytes(totals: Totals) -> int:

@@ -10,10 +10,13 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "backup": ("penstock.cli.backup", "backup"),
+    "catalogue": ("penstock.cli.catalogue", "catalogue"),
     "completion": ("penstock.cli.completion", "completion"),
     "crds": ("penstock.cli.crds", "crds"),
     "demo": ("penstock.cli.demo", "demo"),
     "doctor": ("penstock.cli.doctor", "doctor"),
+    "explain": ("penstock.cli.explain", "explain"),
+    "fit": ("penstock.cli.fit", "fit"),
     "operator": ("penstock.cli.operator", "operator"),
     "plan": ("penstock.cli.plan", "plan"),
     "rbac": ("penstock.cli.rbac", "rbac"),
@@ -40,6 +43,8 @@ class _Lazy(click.Group):
             return None
         module, attribute = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        # Docstrings are raw text, and click's mark for lines that stay as they are is the character.
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
         return command
 
 

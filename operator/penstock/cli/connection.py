@@ -28,6 +28,7 @@ __all__ = [
     "Target",
     "cluster_options",
     "connected",
+    "maybe_cluster_options",
     "run",
 ]
 
@@ -77,6 +78,28 @@ def cluster_options(command: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **options: P.kwargs) -> T:
         kubeconfig, context = options.pop("kubeconfig"), options.pop("context")
         options["target"] = Target(kubeconfig, context)  # type: ignore[arg-type] # click converts
+        return command(*args, **options)
+
+    return wrapped
+
+
+def maybe_cluster_options(command: Callable[P, T]) -> Callable[P, T]:
+    """The same for commands that need no cluster: `target` is None where neither option is given.
+
+    KUBECONFIG alone is no wish to look at a cluster; with `--context` it says where the context is.
+    """
+
+    @click.option(
+        "--kubeconfig",
+        type=click.Path(dir_okay=False),
+        help="Read from this cluster. Left out, without --context: none.",
+    )
+    @click.option("--context", help="Read from the cluster of this context of the kubeconfig.")
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **options: P.kwargs) -> T:
+        kubeconfig, context = options.pop("kubeconfig"), options.pop("context")
+        wanted = kubeconfig is not None or context is not None
+        options["target"] = Target(kubeconfig or os.environ.get("KUBECONFIG") or None, context) if wanted else None  # type: ignore[arg-type] # click converts
         return command(*args, **options)
 
     return wrapped

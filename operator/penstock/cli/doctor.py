@@ -10,7 +10,8 @@ from rich.text import Text
 from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.cli.connection import EXIT_ATTENTION, Target, cluster_options, connected, run
 from penstock.cli.examining import CHECKS, gather
-from penstock.cli.output import console, output_option, write_data
+from penstock.cli.output import output_option, write_data
+from penstock.cli.tables import console
 from penstock.operations.checks import Check, Result, Verdict, examine
 
 __all__ = ["doctor"]

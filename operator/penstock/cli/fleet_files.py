@@ -1,10 +1,13 @@
-"""A fleet from files: pools, deployments and, where given, nodes and namespaces, without a cluster.
+"""A fleet from files: pools, deployments and, where given, nodes, namespaces and pods, without a cluster.
 
-Pools without nodes in the files get full, free ones, so that a plan can be made before anything is bought. Nothing is
-asked of the hub here: the caller brings what is known of each checkpoint.
+Pools without nodes in the files get full, free ones, so that a plan can be made before anything is bought. Objects that
+were read from a cluster go the same way. Nothing is asked of the hub here: the caller brings what is known of each
+checkpoint.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +23,26 @@ from penstock.api.supported import unsupported
 from penstock.api.validation import parse
 from penstock.catalogue.accelerators import Accelerator, by_name, detect
 from penstock.catalogue.models import ModelFacts
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fleet import FleetSnapshot, Tenant
+from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.facts import Checkpoint, checkpoints_of
-from penstock.reconcilers.fleet import build_pools, membership
-from penstock.reconcilers.stored import NodeRecord, slim_node
+from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
+from penstock.reconcilers.stored import NodeRecord, PodRecord, slim_node, slim_pod
 
-__all__ = ["Assumptions", "Documents", "LookUp", "build_fleet", "read_documents"]
+__all__ = [
+    "Assumed",
+    "Assumptions",
+    "Documents",
+    "LookUp",
+    "NotActedOn",
+    "absences",
+    "add_live",
+    "build_fleet",
+    "contents",
+    "read_documents",
+]
 
 _LARGEST_FILE = 16 * 2**20
 _MOST_DOCUMENTS = 10_000
@@ -37,11 +53,42 @@ LookUp = Callable[[Checkpoint], ModelFacts | Refusal]
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What the files leave open: free nodes per pool, GPUs per node, accelerators and namespace labels by name."""
+    """What the files leave open: free nodes per pool, GPUs per node, accelerators by pool, exchange rates, budgets."""
 
     nodes_per_pool: int
     gpus_per_node: int
     accelerators: Mapping[str, str]
+    rates: Rates = NO_RATES
+    limits: tuple[SpendingLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """Free nodes that no file and no cluster showed."""
+
+    pool: str
+    nodes: int
+    gpus_per_node: int
+
+    def __str__(self) -> str:
+        """As it is said below a plan."""
+        count = f"{self.nodes} free node{'' if self.nodes == 1 else 's'}"
+        return f"pool {self.pool}: {count} of {self.gpus_per_node} GPUs assumed (--nodes-per-pool, --gpus-per-node)"
+
+
+@dataclass(frozen=True, slots=True)
+class NotActedOn:
+    """A deployment that is left out, and the fields of it that are refused; `where` is its place in the files."""
+
+    where: str
+    namespace: str
+    name: str
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One per refusal."""
+        return tuple(f"{self.where}: {refusal}" for refusal in self.refusals)
 
 
 @dataclass(slots=True)
@@ -55,45 +102,55 @@ class Documents:
     pools: list[Custom[InferencePool]] = field(default_factory=list)
     deployments: list[Custom[ModelDeployment]] = field(default_factory=list)
     nodes: list[NodeRecord] = field(default_factory=list)
+    pods: list[PodRecord] = field(default_factory=list)
     namespace_labels: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    unsupported: list[str] = field(default_factory=list)
+    unsupported: list[NotActedOn] = field(default_factory=list)
+    read: int = 0
 
 
 def read_documents(paths: Sequence[Path], assumptions: Assumptions) -> Documents:
-    """Read files and folders; nothing is raised, everything wrong is in `problems`."""
-    documents, number = Documents(), 0
-    for path in (file for given in paths for file in _files(given)):
-        for index, document in enumerate(_contents(path, documents)):
-            number += 1
-            where = f"{path}[{index}] {_metadata(document).get('name', '')}"
-            try:
-                refusals = _sort_in(documents, document, number, assumptions)
-            except Refused as refused:
-                documents.problems += [f"{where}: {refusal}" for refusal in refused.refusals]
-            else:
-                documents.unsupported += [f"{where}: {refusal}" for refusal in refusals]
-    documents.problems += _absences(documents)
+    """Read files and folders, each once; nothing is raised, everything wrong is in `problems`."""
+    documents = Documents()
+    for path in dict.fromkeys(file for given in paths for file in _files(given)):
+        found, problems = contents(path)
+        documents.problems += problems
+        for index, document in enumerate(found):
+            _sort_in(documents, document, f"{path}[{index}] {_metadata(document).get('name', '')}", assumptions)
     return documents
+
+
+def add_live(documents: Documents, objects: Iterable[Mapping[str, Any]], assumptions: Assumptions) -> None:
+    """Objects of a cluster, as its API server holds them."""
+    for live in objects:
+        metadata = _metadata(live)
+        where = f"{live.get('kind')} {metadata.get('namespace', '')}/{metadata.get('name')}"
+        _sort_in(documents, live, where, assumptions, strict=False)
 
 
 def _files(path: Path) -> list[Path]:
     return sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
 
 
-def _contents(path: Path, documents: Documents) -> list[Any]:
+def contents(path: Path) -> tuple[list[Any], list[str]]:
+    """The documents of a YAML or JSON file, lists taken apart, and why there are none."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            documents.problems.append(f"{path}: larger than {_LARGEST_FILE // 2**20} MiB. Split it.")
-            return []
-        found = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document is not None]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        documents.problems.append(f"{path}: cannot be read as YAML: {error}")
-        return []
+            return [], [f"{path}: larger than {_LARGEST_FILE // 2**20} MiB. Split it."]
+        found = [document for document in _parsed(path.read_text(encoding="utf-8")) if document is not None]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        return [], [f"{path}: cannot be read as YAML: {error}"]
     flat = [item for document in found for item in _items(document)]
-    if len(flat) > _MOST_DOCUMENTS:
-        documents.problems.append(f"{path}: more than {_MOST_DOCUMENTS} documents. Split it.")
-    return flat[:_MOST_DOCUMENTS]
+    too_many = [f"{path}: more than {_MOST_DOCUMENTS} documents. Split it."] if len(flat) > _MOST_DOCUMENTS else []
+    return flat[:_MOST_DOCUMENTS], too_many
+
+
+def _parsed(text: str) -> list[Any]:
+    """JSON where it is that, which is read a hundred times faster; else YAML."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return list(yaml.safe_load_all(text))
 
 
 def _items(document: Any) -> list[Any]:
@@ -109,28 +166,88 @@ def _metadata(document: Any) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _sort_in(documents: Documents, document: Any, number: int, assumptions: Assumptions) -> tuple[Refusal, ...]:
-    """Keep what placement reads; other people's objects and our other kinds are passed over, ours after a check.
+def _sort_in(documents: Documents, document: Any, where: str, assumptions: Assumptions, *, strict: bool = True) -> None:
+    """Keep what placement reads; other people's objects and our other kinds are passed over, ours after a check."""
+    documents.read += 1
+    try:
+        if _is_foreign(document):
+            _keep_foreign(documents, document)
+        else:
+            _keep_ours(documents, document, where, assumptions, strict=strict)
+    except Refused as refused:
+        _keep_refused(documents, document, where, refused, strict=strict)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Other people's kinds have no models here to judge them by.
+        documents.problems.append(f"{where}: is not as the API server writes it ({error!r}). Read it with kubectl get.")
 
-    Answers what is not acted on yet in a deployment, which is then not kept.
-    """
+
+def _keep_refused(documents: Documents, document: Any, where: str, refused: Refused, *, strict: bool) -> None:
+    """A deployment that an older release let in costs only itself its plan."""
     metadata = _metadata(document)
-    if isinstance(document, dict) and not str(document.get("apiVersion", "")).startswith(f"{GROUP}/"):
-        match document.get("kind"):
-            case "Node":
-                documents.nodes.append(slim_node(_as_live(document, number)))
-            case "Namespace":
-                documents.namespace_labels[str(metadata.get("name"))] = dict(metadata.get("labels") or {})
-        return ()
-    resource = parse(document, strict=True)
+    if strict or document.get("kind") != "ModelDeployment":
+        documents.problems += [f"{where}: {refusal}" for refusal in refused.refusals]
+        return
+    name = str(metadata.get("name"))
+    documents.unsupported.append(NotActedOn(where, str(metadata.get("namespace")), name, refused.refusals))
+
+
+def _is_foreign(document: Any) -> bool:
+    return isinstance(document, Mapping) and not str(document.get("apiVersion", "")).startswith(f"{GROUP}/")
+
+
+def _keep_foreign(documents: Documents, document: Mapping[str, Any]) -> None:
+    """Nodes, pods and namespaces; ValueError where their metadata or GPUs are not what an API server would hold."""
+    kind = document.get("kind")
+    if kind not in {"Node", "Pod", "Namespace"}:
+        return
+    metadata = _tidy_metadata(document)
+    match kind:
+        case "Node":
+            node = slim_node(_as_live(document, documents.read))
+            _check_counts(node.capacity, node.allocatable)
+            documents.nodes.append(node)
+        case "Pod":
+            pod = slim_pod(_as_live(document, documents.read, namespace="default"))
+            _check_counts(pod.gpus)
+            documents.pods.append(pod)
+        case _:
+            documents.namespace_labels[metadata["name"]] = dict(metadata.get("labels") or {})
+
+
+def _tidy_metadata(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With a name, and words for labels."""
+    metadata = _metadata(document)
+    words = (metadata.get("name"), metadata.get("namespace") or "default", *_pairs(metadata.get("labels") or {}))
+    if not all(isinstance(word, str) for word in words) or not metadata["name"]:
+        message = "metadata needs a name, and labels that are text"
+        raise ValueError(message)
+    return metadata
+
+
+def _pairs(labels: Mapping[str, Any]) -> Iterator[Any]:
+    for key, value in labels.items():
+        yield from (key, value)
+
+
+def _check_counts(*counts: Mapping[str, int]) -> None:
+    if any(count < 0 for each in counts for count in each.values()):
+        message = "a number of GPUs is negative"
+        raise ValueError(message)
+
+
+def _keep_ours(documents: Documents, document: Any, where: str, assumptions: Assumptions, *, strict: bool) -> None:
+    """A deployment with fields that are not acted on is not kept; what they are is."""
+    resource = parse(document, strict=strict)
     if isinstance(resource, InferencePool):
-        documents.pools.append(Custom.of(_as_live(_with_accelerator(document, assumptions), number), InferencePool))
+        live = _as_live(_with_accelerator(document, assumptions), documents.read)
+        documents.pools.append(Custom.of(live, InferencePool))
     elif isinstance(resource, ModelDeployment):
+        kept = Custom.of(_as_live(document, documents.read, namespace="default"), ModelDeployment)
         refusals = unsupported(resource.spec)
         if refusals:
-            return refusals
-        documents.deployments.append(Custom.of(_as_live(document, number, namespace="default"), ModelDeployment))
-    return ()
+            documents.unsupported.append(NotActedOn(where, kept.namespace, kept.name, refusals))
+        else:
+            documents.deployments.append(kept)
 
 
 def _as_live(document: Mapping[str, Any], number: int, *, namespace: str = "") -> dict[str, Any]:
@@ -141,7 +258,8 @@ def _as_live(document: Mapping[str, Any], number: int, *, namespace: str = "") -
         "creationTimestamp": (_FIRST + timedelta(seconds=number)).isoformat(),
         "generation": 1,
         **({"namespace": namespace} if namespace else {}),
-        **_metadata(document),
+        # The API server takes a null for a field that is left out.
+        **{key: value for key, value in _metadata(document).items() if value is not None},
     }
     return {**document, "metadata": metadata}
 
@@ -151,32 +269,49 @@ def _with_accelerator(document: Mapping[str, Any], assumptions: Assumptions) -> 
     return {**document, "spec": {**document["spec"], "accelerator": named}} if named else document
 
 
-def _absences(documents: Documents) -> Iterator[str]:
+def absences(documents: Documents) -> Iterator[str]:
+    """What is missing for a plan, and what is there twice."""
     if documents.problems:
         return
     if not documents.deployments and not documents.unsupported:
         yield "no ModelDeployment in these files: there is nothing to plan. Add one with -f."
     if not documents.pools:
-        yield "no InferencePool in these files: there is nowhere to place anything. Add one with -f."
-    seen: set[tuple[str, str]] = set()
-    for each in documents.deployments:
-        if (each.namespace, each.name) in seen:
-            yield f"ModelDeployment {each.namespace}/{each.name} is there twice. Remove one of the two."
-        seen.add((each.namespace, each.name))
+        yield "no InferencePool in these files: there is nowhere to place anything. Add one with -f or --pools."
+    yield from _doubles("ModelDeployment", [f"{each.namespace}/{each.name}" for each in documents.deployments])
+    yield from _doubles("InferencePool", [pool.name for pool in documents.pools])
+    yield from _doubles("Node", [node.name for node in documents.nodes])
 
 
-def build_fleet(documents: Documents, assumptions: Assumptions, look_up: LookUp) -> FleetSnapshot:
-    """The snapshot that the planner reads; Refused where an assumed accelerator is unknown."""
+def _doubles(kind: str, names: Iterable[str]) -> Iterator[str]:
+    for name, times in Counter(names).items():
+        if times > 1:
+            often = "twice" if times == 2 else f"{times} times"  # noqa: PLR2004 - the word
+            yield f"{kind} {name} is there {often}. Remove all but one of them."
+
+
+def build_fleet(
+    documents: Documents, assumptions: Assumptions, look_up: LookUp
+) -> tuple[FleetSnapshot, tuple[Assumed, ...]]:
+    """The snapshot that the planner reads, and the nodes assumed for it; Refused for an unknown accelerator."""
     nodes = {node.name: node for node in documents.nodes}
     members = membership(documents.pools, tuple(documents.nodes))
+    assumed: list[Assumed] = []
     for pool in documents.pools:
-        if not members[pool.name].nodes:
-            nodes.update((node.name, node) for node in _assumed_nodes(pool, assumptions))
+        empty = pool.name in members and not members[pool.name].nodes
+        added = list(_assumed_nodes(pool, assumptions)) if empty else []
+        nodes.update((node.name, node) for node in added)
+        assumed += [Assumed(pool.name, len(added), assumptions.gpus_per_node)] if added else []
     members = membership(documents.pools, tuple(nodes.values()))
-    return FleetSnapshot(
-        pools=build_pools(documents.pools, nodes, members, {}),
+    # What is planned anew gives its GPUs up first; what others hold stays held.
+    planned = {(each.namespace, each.name) for each in documents.deployments}
+    others = [pod for pod in documents.pods if (pod.namespace, pod.deployment) not in planned]
+    fleet = FleetSnapshot(
+        pools=build_pools(documents.pools, nodes, members, gpus_by_node(others)),
         tenants=tuple(_tenant(each, documents, look_up) for each in documents.deployments),
+        rates=assumptions.rates,
+        limits=assumptions.limits,
     )
+    return fleet, tuple(assumed)
 
 
 def _assumed_nodes(pool: Custom[InferencePool], assumptions: Assumptions) -> Iterator[NodeRecord]:

@@ -1,7 +1,6 @@
-"""Tables for people, JSON and YAML for programs; ages in kubectl's short form."""
+"""What commands print for programs: JSON and YAML; ages in kubectl's short form. Tables are tables.py's."""
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -9,11 +8,8 @@ from typing import Any, TextIO
 
 import click
 import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-__all__ = ["age", "console", "output_option", "plain", "table", "write_data"]
+__all__ = ["age", "markdown_output_option", "output_option", "plain", "write_data"]
 
 _STEPS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -27,22 +23,15 @@ output_option = click.option(
     help="table for people, json and yaml for programs.",
 )
 
-
-def console(out: TextIO) -> Console:
-    """As wide as the terminal, or as COLUMNS says; 160 columns in a pipe, colour only on a terminal."""
-    made = Console(file=out, highlight=False, soft_wrap=False)
-    return made if made.is_terminal or "COLUMNS" in made._environ else Console(file=out, highlight=False, width=160)  # noqa: SLF001 - rich has no public name for it
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, wide: Sequence[str] = ()) -> Table:
-    """One line per row where it fits; columns in `wide` take what is left, and fold."""
-    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        folds = heading in wide
-        grid.add_column(heading.upper(), overflow="fold", no_wrap=not folds, ratio=1 if folds else None)
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return grid
+markdown_output_option = click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["table", "json", "yaml", "markdown"]),
+    default="table",
+    show_default=True,
+    help="table for people, markdown for comments on pull requests, json and yaml for programs.",
+)
 
 
 def write_data(content: Any, form: str, out: TextIO) -> None:

@@ -1,59 +1,164 @@
-"""What `penstock plan` prints: tables for people, plain lines for pipes, JSON or YAML for programs."""
+"""What `penstock plan` found, put together once for all of its forms, and as plain data for programs."""
 
-import json
 from collections.abc import Mapping
-from typing import Any, TextIO
+from dataclasses import dataclass
+from typing import Any
 
-import yaml
-from rich.console import Console
-from rich.table import Table
+from penstock.api.quantities import Money
+from penstock.cli.fleet_files import Assumed, NotActedOn
+from penstock.cli.planning import Planned
+from penstock.planner.changes import Change, ChangeKind, Footprint, compare, footprint_of
+from penstock.planner.exchange import Rates
+from penstock.planner.fleet import DeploymentKey, Tenant
+from penstock.planner.outlook import Outlook, outlook
+from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
+from penstock.planner.totals import PoolTotal, by_currency, differences, in_base, money_in_words, pool_totals
 
-from penstock.planner.explain import Row, headline, table
-from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
-from penstock.planner.plan import Decision, DecisionReason, Plan, Rejection
+__all__ = ["Placement", "PlanReport", "expected_data", "memory_data", "report"]
 
-__all__ = ["complete", "report", "write_report", "write_text"]
-
-_GIB = 2**30
-
-Decisions = Mapping[DeploymentKey, Decision]
-
-
-def complete(tenant: Tenant, decision: Decision) -> bool:
-    """True where every replica has a node."""
-    return decision.assignment is not None and len(decision.assignment.nodes) >= tenant.replicas
+_FORMAT = 1
+_DIGITS = 3
 
 
-def report(fleet: FleetSnapshot, decisions: Decisions) -> dict[str, Any]:
-    """Everything that was decided, as plain data; sizes in bytes per GPU, money as decimal strings."""
-    return {
-        "deployments": [_deployment(tenant, decisions[tenant.key]) for tenant in fleet.tenants],
-        "pools": [
-            {
-                "name": pool.name,
-                "accelerator": pool.accelerator.name if pool.accelerator else None,
-                "nodes": len(pool.nodes),
-                "gpus": sum(node.gpus for node in pool.nodes),
-                "pricePerGPUHour": str(pool.spec.price.money) if pool.spec.price else None,
-            }
-            for pool in fleet.pools
-        ],
-    }
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One deployment, what was decided for it, and what it is expected to do."""
+
+    tenant: Tenant
+    decision: Decision
+    footprint: Footprint | None
+    outlook: Outlook
+
+    @property
+    def name(self) -> str:
+        """`namespace/name`."""
+        return "/".join(self.tenant.key)
+
+    @property
+    def placed(self) -> int:
+        """Replicas that have a node."""
+        return self.footprint.replicas if self.footprint else 0
+
+    @property
+    def complete(self) -> bool:
+        """True where every replica has one."""
+        return self.decision.assignment is not None and self.placed >= self.tenant.replicas
 
 
-def _deployment(tenant: Tenant, decision: Decision) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """Everything that was decided. `changes` is None where there was nothing to compare with."""
+
+    placements: tuple[Placement, ...]
+    refused: tuple[NotActedOn, ...]
+    pools: tuple[PoolTotal, ...]
+    assumed: tuple[Assumed, ...]
+    changes: tuple[Change, ...] | None
+    rates: Rates
+
+    @property
+    def complete(self) -> bool:
+        """True where everything has a place and nothing is refused."""
+        return not self.refused and all(each.complete for each in self.placements)
+
+    @property
+    def after(self) -> tuple[Money, ...]:
+        """What the plan costs for an hour."""
+        spent = by_currency(each.footprint.price_per_hour for each in self.placements if each.footprint)
+        return in_base(spent, self.rates)
+
+    @property
+    def before(self) -> tuple[Money, ...]:
+        """What it is compared with costs for an hour."""
+        spent = by_currency(each.before.price_per_hour for each in self.changes or () if each.before)
+        return in_base(spent, self.rates)
+
+    @property
+    def summary(self) -> str:
+        """The plan in one sentence."""
+        placed, total = sum(each.complete for each in self.placements), len(self.placements) + len(self.refused)
+        gpus = sum(each.footprint.gpus for each in self.placements if each.footprint)
+        sentence = f"{placed} of {total} deployments placed on {gpus} GPUs, {money_in_words(self.after)} per hour"
+        return f"{sentence}{self._compared()}{self._refused()}"
+
+    def _compared(self) -> str:
+        if self.changes is None:
+            return ""
+        differ = differences(self.before, self.after)
+        signed = " ".join(f"{'+' if each.micro > 0 else ''}{each}" for each in differ if each.micro) or "no change"
+        moved = sum(each.kind is not ChangeKind.SAME for each in self.changes)
+        return f" (before: {money_in_words(self.before)}; {signed}), {moved} changed"
+
+    def _refused(self) -> str:
+        return f", {len(self.refused)} refused" if self.refused else ""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Plain data: sizes in bytes per GPU, times in milliseconds, money as decimal strings with the currency."""
+        return {
+            "format": _FORMAT,
+            "summary": self.summary,
+            "complete": self.complete,
+            "deployments": [_deployment(each) for each in self.placements],
+            "refused": [_refused(each) for each in self.refused],
+            "pools": [_pool(each) for each in self.pools],
+            "pricePerHour": [str(each) for each in self.after],
+            "assumptions": [str(each) for each in self.assumed],
+            **self._changes(),
+        }
+
+    def _changes(self) -> dict[str, Any]:
+        if self.changes is None:
+            return {}
+        return {
+            "changes": [_change(each) for each in self.changes],
+            "pricePerHourBefore": [str(each) for each in self.before],
+            "pricePerHourDifference": [str(each) for each in differences(self.before, self.after)],
+        }
+
+
+def report(planned: Planned, before: Mapping[DeploymentKey, Footprint] | None) -> PlanReport:
+    """Everything that was decided, against what was there before."""
+    fleet, decisions = planned.fleet, planned.decisions
+    placements = tuple(_placement(tenant, decisions[tenant.key]) for tenant in fleet.tenants)
+    return PlanReport(
+        placements=tuple(sorted(placements, key=lambda each: each.tenant.key)),
+        refused=tuple(planned.documents.unsupported),
+        pools=pool_totals(fleet, decisions),
+        assumed=planned.assumed,
+        changes=None if before is None else compare(_known(before, planned), decisions),
+        rates=fleet.rates,
+    )
+
+
+def _known(before: Mapping[DeploymentKey, Footprint], planned: Planned) -> dict[DeploymentKey, Footprint]:
+    """Without those whose spec is refused: what serves goes on as it is."""
+    refused = {(each.namespace, each.name) for each in planned.documents.unsupported}
+    return {key: footprint for key, footprint in before.items() if key not in refused}
+
+
+def _placement(tenant: Tenant, decision: Decision) -> Placement:
     assignment = decision.assignment
+    seen = outlook(tenant, assignment.plan) if assignment else Outlook(None, None)
+    return Placement(tenant, decision, footprint_of(decision), seen)
+
+
+def _deployment(each: Placement) -> dict[str, Any]:
+    assignment = each.decision.assignment
     return {
-        "namespace": tenant.key[0],
-        "name": tenant.key[1],
-        "model": tenant.spec.model,
-        "replicas": tenant.replicas,
-        "placed": complete(tenant, decision),
-        "reason": str(decision.reason),
-        "message": decision.message,
-        "plan": _plan(assignment.plan, tenant.replicas) if assignment else None,
+        "namespace": each.tenant.key[0],
+        "name": each.tenant.key[1],
+        "model": each.tenant.spec.model,
+        "replicas": each.tenant.replicas,
+        "placedReplicas": each.placed,
+        "placed": each.complete,
+        "reason": str(each.decision.reason),
+        "message": each.decision.message,
+        "plan": _plan(assignment.plan, each.tenant.replicas) if assignment else None,
+        "expected": expected_data(each.outlook.expected),
+        **_token_prices(each.outlook),
         "nodes": list(assignment.nodes) if assignment else [],
-        "rejected": [_rejection(rejection) for rejection in decision.rejections],
+        "rejected": [_rejection(rejection) for rejection in each.decision.rejections],
     }
 
 
@@ -69,22 +174,49 @@ def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
         "revision": plan.checkpoint.revision,
         "precision": str(plan.checkpoint.precision),
         "tensorParallel": plan.tensor_parallel,
+        "pipelineParallel": plan.pipeline_parallel,
+        "attentionRanks": plan.attention_ranks,
         "expertParallel": plan.expert_parallel,
         "gpusPerReplica": plan.gpus,
         "maxContextTokens": plan.max_context_tokens,
         "maxSequences": plan.max_sequences,
         "maxBatchedTokens": plan.max_batched_tokens,
-        "memoryPerGPU": {
-            "total": memory.gpu_bytes,
-            "utilizationPercent": memory.utilization_percent,
-            "weights": memory.weights_bytes,
-            "activations": memory.activation_bytes,
-            "overhead": memory.overhead_bytes,
-            "kvCache": memory.kv_bytes,
-        },
+        "memoryPerGPU": memory_data(memory),
         "kvTokens": memory.kv_tokens,
         "pricePerReplicaHour": str(price) if price else None,
         "pricePerHour": str(price * replicas) if price else None,
+    }
+
+
+def memory_data(memory: MemoryPlan) -> dict[str, int]:
+    """Bytes of one GPU."""
+    return {
+        "total": memory.gpu_bytes,
+        "utilizationPercent": memory.utilization_percent,
+        "weights": memory.weights_bytes,
+        "activations": memory.activation_bytes,
+        "overhead": memory.overhead_bytes,
+        "kvCache": memory.kv_bytes,
+    }
+
+
+def expected_data(expected: Expectation | None) -> dict[str, Any] | None:
+    """What one replica does; None where nobody knows."""
+    if expected is None:
+        return None
+    return {
+        "concurrency": expected.concurrency,
+        "timeToFirstTokenMilliseconds": round(expected.time_to_first_token_milliseconds, _DIGITS),
+        "timePerOutputTokenMilliseconds": round(expected.time_per_output_token_milliseconds, _DIGITS),
+        "requestsPerSecond": round(expected.requests_per_second, _DIGITS),
+        "outputTokensPerSecond": round(expected.output_tokens_per_second, _DIGITS),
+    }
+
+
+def _token_prices(seen: Outlook) -> dict[str, Any]:
+    return {
+        "pricePerMillionTokens": str(seen.price.all_tokens) if seen.price else None,
+        "pricePerMillionOutputTokens": str(seen.price.output_tokens) if seen.price else None,
     }
 
 
@@ -99,70 +231,48 @@ def _rejection(rejection: Rejection) -> dict[str, Any]:
     }
 
 
-def write_report(content: Mapping[str, Any], form: str, out: TextIO) -> None:
-    """Write plain data as `json` or `yaml`."""
-    if form == "json":
-        out.write(json.dumps(content, indent=2) + "\n")
-    else:
-        yaml.safe_dump(content, out, sort_keys=False, allow_unicode=True, width=120)
+def _refused(each: NotActedOn) -> dict[str, Any]:
+    refusals = [
+        {"field": refusal.field, "value": refusal.value, "reason": refusal.reason, "cure": refusal.cure}
+        for refusal in each.refusals
+    ]
+    return {"namespace": each.namespace, "name": each.name, "reason": "NotSupported", "refusals": refusals}
 
 
-def write_text(fleet: FleetSnapshot, decisions: Decisions, out: TextIO) -> None:
-    """Write for people: tables on a terminal, one line per fact elsewhere."""
-    console = Console(file=out, highlight=False)
-    for tenant in fleet.tenants:
-        decision = decisions[tenant.key]
-        if console.is_terminal:
-            _write_table(console, tenant, decision)
-        else:
-            _write_lines(out, tenant, decision)
+def _pool(total: PoolTotal) -> dict[str, Any]:
+    return {
+        "name": total.pool,
+        "accelerator": total.accelerator or None,
+        "nodes": total.nodes,
+        "gpus": total.gpus,
+        "gpusHeldByOthers": total.held,
+        "gpusPlanned": total.planned,
+        "pricePerGPUHour": str(total.price_per_gpu_hour) if total.price_per_gpu_hour else None,
+        "pricePerHour": str(total.price_per_hour) if total.price_per_hour else None,
+    }
 
 
-def _write_lines(out: TextIO, tenant: Tenant, decision: Decision) -> None:
-    out.write(f"{'/'.join(tenant.key)}: {headline(decision)}\n")
-    if decision.assignment is not None:
-        out.write(f"  memory per GPU: {_memory(decision.assignment.plan)}\n")
-    for row in table(decision):
-        if not row.chosen:
-            out.write(f"  not {_where(row)}: {row.reason}: {row.message}\n")
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "namespace": change.key[0],
+        "name": change.key[1],
+        "change": str(change.kind),
+        "before": _footprint(change.before),
+        "after": _footprint(change.after),
+        "why": change.why,
+    }
 
 
-def _where(row: Row) -> str:
-    size = f"TP{row.tensor_parallel}" if row.tensor_parallel else ""
-    return " ".join(part for part in (row.pool, row.engine, row.precision, size) if part) or "this model"
-
-
-def _memory(plan: Plan) -> str:
-    memory = plan.memory
-    parts = (
-        ("weights", memory.weights_bytes),
-        ("activations", memory.activation_bytes),
-        ("overhead", memory.overhead_bytes),
-        ("KV cache", memory.kv_bytes),
-    )
-    split = ", ".join(f"{name} {count / _GIB:.1f} GiB" for name, count in parts)
-    return f"{split}; {memory.kv_tokens:,} KV tokens per replica"
-
-
-def _write_table(console: Console, tenant: Tenant, decision: Decision) -> None:
-    good = complete(tenant, decision)
-    mark = "[green]placed[/]" if good else f"[red]{decision.reason}[/]"
-    console.print(f"\n[bold]{'/'.join(tenant.key)}[/] {tenant.spec.model}: {mark}")
-    if decision.assignment is None or decision.reason != DecisionReason.PLACED:
-        console.print(decision.message, markup=False)
-    if decision.assignment is not None:
-        console.print(f"memory per GPU: {_memory(decision.assignment.plan)}", style="dim", markup=False)
-    grid = Table(show_edge=False, pad_edge=False)
-    for heading in ("", "pool", "engine", "precision", "TP", "per replica", "why"):
-        grid.add_column(heading, overflow="fold")
-    for row in table(decision):
-        size = str(row.tensor_parallel or "")
-        why = row.message if row.chosen else f"{row.reason}: {row.message}"
-        cells = (row.pool, row.engine, row.precision, size, row.price_per_replica_hour, why)
-        grid.add_row("*" if row.chosen else "", *(_plain(cell) for cell in cells), style="bold" if row.chosen else None)
-    console.print(grid)
-
-
-def _plain(text: str) -> str:
-    """Without the markup that a name in brackets would be taken for."""
-    return text.replace("[", "\\[")
+def _footprint(footprint: Footprint | None) -> dict[str, Any] | None:
+    if footprint is None:
+        return None
+    return {
+        "pool": footprint.pool,
+        "accelerator": footprint.accelerator,
+        "engine": str(footprint.engine),
+        "precision": str(footprint.precision),
+        "tensorParallel": footprint.tensor_parallel,
+        "gpusPerReplica": footprint.gpus_per_replica,
+        "replicas": footprint.replicas,
+        "pricePerHour": str(footprint.price_per_hour) if footprint.price_per_hour else None,
+    }

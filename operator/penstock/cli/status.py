@@ -12,8 +12,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from penstock.cli.connection import EXIT_ATTENTION, MISSING_CRDS, Refusal, Target, cluster_options, connected, run
-from penstock.cli.output import age, console, output_option, table, write_data
+from penstock.cli.output import age, output_option, write_data
 from penstock.cli.reading import read_view
+from penstock.cli.tables import console, table
 from penstock.cluster.client import Client
 from penstock.cluster.resources import OWN_KINDS
 from penstock.operations.attention import Finding, Urgency

@@ -139,6 +139,8 @@ def _flags(request: EngineRequest) -> Iterator[Flag]:
     yield Flag("host", "0.0.0.0")  # noqa: S104 - the pod's own address; a NetworkPolicy guards it
     yield Flag("port", str(PORT))
     yield Flag("tp-size", str(plan.tensor_parallel))
+    if plan.attention_ranks > 1:
+        yield Flag("attn-dp-size", str(plan.attention_ranks))
     yield Flag("pp-size", str(plan.pipeline_parallel))
     if plan.expert_parallel:
         yield Flag("ep-size", str(plan.tensor_parallel))
@@ -146,6 +148,8 @@ def _flags(request: EngineRequest) -> Iterator[Flag]:
     if request.remote_code:
         yield Flag("trust-remote-code")
     yield Flag("enable-metrics")
+    if plan.attention_ranks > 1:
+        yield Flag("enable-metrics-for-all-schedulers")
 
 
 def _memory(plan: Plan) -> Iterator[Flag]:
@@ -153,7 +157,7 @@ def _memory(plan: Plan) -> Iterator[Flag]:
     yield Flag("mem-fraction-static", _fraction(plan))
     yield Flag("context-length", str(plan.max_context_tokens))
     yield Flag("max-running-requests", str(plan.max_sequences))
-    yield Flag("chunked-prefill-size", str(plan.max_batched_tokens))
+    yield Flag("chunked-prefill-size", str(_chunk(plan)))
     yield Flag("kv-cache-dtype", plan.kv_cache_dtype)
 
 
@@ -168,7 +172,7 @@ def _policy(plan: Plan) -> Policy:
     ceilings = {
         "context-length": plan.max_context_tokens,
         "max-running-requests": plan.max_sequences,
-        "chunked-prefill-size": plan.max_batched_tokens,
+        "chunked-prefill-size": _chunk(plan),
     }
     return Policy(
         reserved=_RESERVED | quantization_cures(plan, "quantization"),
@@ -179,6 +183,11 @@ def _policy(plan: Plan) -> Policy:
         choices={"dtype": SIXTEEN_BITS},
         aliases=_ALIASES,
     )
+
+
+def _chunk(plan: Plan) -> int:
+    """Tokens per step of all attention ranks together: SGLang divides its setting by their number."""
+    return plan.max_batched_tokens * plan.attention_ranks
 
 
 def _fraction(plan: Plan) -> str:

@@ -136,7 +136,10 @@ def _flags(request: EngineRequest, drain_seconds: int) -> Iterator[Flag]:
     if weights.download_directory:
         yield Flag("download-dir", weights.download_directory)
     yield Flag("port", str(PORT))
-    yield Flag("tensor-parallel-size", str(plan.tensor_parallel))
+    yield Flag("tensor-parallel-size", str(_attention_group(plan)))
+    if plan.attention_ranks > 1:
+        # In one pod, with the engine's own balancing between the ranks; the experts are spread over all of them.
+        yield Flag("data-parallel-size", str(plan.attention_ranks))
     yield Flag("pipeline-parallel-size", str(plan.pipeline_parallel))
     if plan.expert_parallel:
         yield Flag("enable-expert-parallel")
@@ -151,21 +154,21 @@ def _memory(plan: Plan) -> Iterator[Flag]:
     """Every setting that decides memory is said: a default that moves with a release would break the plan."""
     yield Flag("gpu-memory-utilization", _fraction(plan.memory.utilization_percent))
     yield Flag("max-model-len", str(plan.max_context_tokens))
-    yield Flag("max-num-seqs", str(plan.max_sequences))
+    yield Flag("max-num-seqs", str(_sequences_of_rank(plan)))
     yield Flag("max-num-batched-tokens", str(plan.max_batched_tokens))
     yield Flag("kv-cache-dtype", plan.kv_cache_dtype)
 
 
 def _policy(plan: Plan) -> Policy:
     planned = {
-        "tensor-parallel-size": str(plan.tensor_parallel),
+        "tensor-parallel-size": str(_attention_group(plan)),
         "pipeline-parallel-size": str(plan.pipeline_parallel),
         "kv-cache-dtype": plan.kv_cache_dtype,
         "gpu-memory-utilization": _fraction(plan.memory.utilization_percent),
     }
     ceilings = {
         "max-model-len": plan.max_context_tokens,
-        "max-num-seqs": plan.max_sequences,
+        "max-num-seqs": _sequences_of_rank(plan),
         "max-num-batched-tokens": plan.max_batched_tokens,
     }
     return Policy(
@@ -181,6 +184,16 @@ def _policy(plan: Plan) -> Policy:
         aliases={"O": "optimization-level"},
         dotted=True,
     )
+
+
+def _attention_group(plan: Plan) -> int:
+    """GPUs that attend together: vLLM's tensor parallelism is that of one data-parallel rank."""
+    return plan.tensor_parallel // plan.attention_ranks
+
+
+def _sequences_of_rank(plan: Plan) -> int:
+    """Requests at once of one data-parallel rank, which is what vLLM's flag counts (engines.md A.1)."""
+    return -(-plan.max_sequences // plan.attention_ranks)
 
 
 def _fraction(percent: int) -> str:

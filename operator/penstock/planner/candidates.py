@@ -1,4 +1,4 @@
-"""Every way to run a deployment that memory, borders and money allow, best first, and why the others are none.
+"""Every way to run a deployment that memory, load, borders and money allow, best first, and why the others are none.
 
 Depends on the deployment and on what the pools offer, not on which GPUs are free: so it is remembered between passes.
 """
@@ -8,24 +8,56 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from penstock.api.formats import EngineName
-from penstock.planner.checkpoints import Standing, rank_checkpoints
+from penstock.catalogue.accelerators import Accelerator
+from penstock.catalogue.engine_evidence import evidence_for
+from penstock.catalogue.engines import engine_supports
+from penstock.planner.checkpoints import Choice, Standing, rank_checkpoints
 from penstock.planner.correcting import corrected
-from penstock.planner.explain import by_nearness
-from penstock.planner.layouts import find_layout, holds_batch
-from penstock.planner.offers import Market, Offer, refuse_pool
-from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.disaggregation.alternative import apart_or_why_not
+from penstock.planner.dominance import undominated
+from penstock.planner.explain import by_nearness, compared
+from penstock.planner.fitting import Way
+from penstock.planner.judging import Judgement
+from penstock.planner.layouts import Laid, Layouts, Site, find_layouts, holds_batch, lay, runner_of
+from penstock.planner.memory import sequences_that_fit
+from penstock.planner.offers import CAPACITY_ORDER, Market, Offer, refuse_pool, with_interruptions
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 from penstock.planner.requirements import Requirements
 
 __all__ = ["Candidate", "Shortlist", "enumerate_candidates"]
 
+_PUBLISHED_BONUS = 1.05
+"""A smaller format has to give so much more for the same money before it replaces what the model's makers published."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A way to run one replica that fits on paper."""
+    """A way to run one replica that fits on paper and carries its share of the load.
+
+    `replicas` of it carry the whole load (within the deployment's own bounds), each planned for up to
+    `requests_per_second`; `tokens_per_second` is a replica's output at the greatest load within promise and room.
+    """
 
     plan: Plan
     standing: Standing
     can_grow: bool
+    replicas: int = 1
+    requests_per_second: float = 0.0
+    tokens_per_second: float = 0.0
+    preferred_engine: bool = True
+    engine_evidence: str = ""
+
+    @property
+    def cost(self) -> int:
+        """Micro-units per hour of all replicas that the load takes; GPUs where nobody states a price."""
+        price = self.plan.price_per_replica_hour
+        return self.replicas * (price.micro if price else self.plan.gpus)
+
+    @property
+    def value(self) -> float:
+        """Output tokens per second for its cost, with the published precision's bonus."""
+        bonus = _PUBLISHED_BONUS if self.standing is Standing.PUBLISHED else 1.0
+        return bonus * self.replicas * self.tokens_per_second / max(1, self.cost)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +70,19 @@ class Shortlist:
 
 @lru_cache(maxsize=4096)
 def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
-    """All candidates: pools by preference, else the cheapest replica first; within a pool the best precision first."""
+    """All candidates: pools by preference, else what carries the load for the least money first, pool by pool."""
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
-    by_pool: list[tuple[Candidate, ...]] = []
-    for offer in market.offers:
-        shortlist = _in_pool(wants, offer)
-        rejections.extend(shortlist.rejections)
-        if shortlist.candidates:
-            by_pool.append(shortlist.candidates)
-    by_pool.sort(key=lambda candidates: _order(wants, candidates[0].plan))
-    if by_pool and len(wants.engines) > 1:
-        rejections.append(_other_engine(by_pool[0][0].plan))
-    return Shortlist(tuple(candidate for candidates in by_pool for candidate in candidates), by_nearness(rejections))
+    found = [(offer, _in_pool(wants, offer)) for offer in market.offers]
+    pools = sorted(
+        ((offer, each) for offer, each in found if each.candidates),
+        key=lambda each: _order(wants, each[0], each[1].candidates[0]),
+    )
+    rejections.extend(lost for _, each in found if not each.candidates for lost in each.rejections)
+    if pools:
+        best = pools[0] = pools[0][0], _in_pool(wants, pools[0][0], detailed=True)
+        rejections.extend(apart_or_why_not(wants, market, best[1].candidates[0].plan))
+    rejections.extend(lost for _, each in pools for lost in each.rejections)
+    return Shortlist(tuple(each for _, pool in pools for each in pool.candidates), by_nearness(rejections))
 
 
 def _absent_pools(wants: Requirements, market: Market) -> Iterator[Rejection]:
@@ -66,25 +99,18 @@ def _unknown_checkpoints(wants: Requirements) -> Iterator[Rejection]:
         yield Rejection(RejectionReason.MODEL_UNKNOWN, str(unknown.refusal), precision=precision)
 
 
-def _order(wants: Requirements, plan: Plan) -> tuple[int, bool, str, int, str]:
+def _order(wants: Requirements, offer: Offer, best: Candidate) -> tuple[object, ...]:
     """Prices in different currencies are not compared: each currency stands for itself, in alphabetical order."""
-    rank = wants.pools.index(plan.pool) if wants.pools else 0
-    price = plan.price_per_replica_hour
-    if price is None:
-        return rank, True, "", 0, plan.pool
-    return rank, False, price.currency, price.micro, plan.pool
+    rank = wants.pools.index(offer.name) if wants.pools else 0
+    price = best.plan.price_per_replica_hour
+    currency = price.currency if price else ""
+    cost = with_interruptions(best.cost, offer.capacity_type) if price else 0
+    value = -best.value if price else 0.0
+    return rank, price is None, currency, cost, CAPACITY_ORDER.index(offer.capacity_type), value, offer.name
 
 
-def _other_engine(chosen: Plan) -> Rejection:
-    other = EngineName.SGLANG if chosen.engine is EngineName.VLLM else EngineName.VLLM
-    if other is EngineName.SGLANG:
-        message = "vLLM is preferred where it can run the model; `spec.engine: SGLang` asks for SGLang"
-        return Rejection(RejectionReason.NOT_PREFERRED, message, engine=other)
-    message = f"vLLM does not run {chosen.checkpoint.precision} on {chosen.accelerator}; SGLang does"
-    return Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=chosen.pool, engine=other)
-
-
-def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
+def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Shortlist:
+    """The pool's candidates; `detailed` with those that are never better, for the pool in which that is shown."""
     refusal = refuse_pool(offer, wants)
     if refusal is not None or offer.accelerator is None:
         return Shortlist((), (refusal,) if refusal else ())
@@ -92,24 +118,149 @@ def _in_pool(wants: Requirements, offer: Offer) -> Shortlist:
     rejections = [replace(rejection, pool=offer.name) for rejection in lost]
     candidates: list[Candidate] = []
     for choice in choices:
-        layouts = find_layout(wants, offer, offer.accelerator, choice)
-        rejections.extend(layouts.rejections)
-        if layouts.plan is not None:
-            candidates.append(Candidate(layouts.plan, choice.standing, offer.can_grow))
+        found = _of_checkpoint(wants, offer, offer.accelerator, choice, detailed=detailed)
+        rejections.extend(found.rejections)
+        candidates.extend(found.candidates)
+    candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
     candidates, disproved = _as_known(wants, candidates)
-    return Shortlist(_roomy_first(wants, candidates), (*rejections, *disproved))
+    kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
+    useful, larger = _without_larger(wants, kept)
+    other = _by_other_engine(wants, offer, choices, useful) if detailed and useful else Shortlist((), ())
+    return Shortlist((*useful, *other.candidates), (*rejections, *disproved, *larger, *cut, *other.rejections))
 
 
-def _roomy_first(wants: Requirements, candidates: list[Candidate]) -> tuple[Candidate, ...]:
-    """A format that is used only to fit goes first where the better one has no KV room for a batch, and it has."""
-    if not candidates or holds_batch(wants, candidates[0].plan):
-        return tuple(candidates)
-    gpus = candidates[0].plan.gpus
-    for candidate in candidates[1:]:
-        smaller = candidate.standing >= Standing.TO_FIT and candidate.plan.gpus <= gpus
-        if smaller and holds_batch(wants, candidate.plan):
-            return (candidate, *(other for other in candidates if other is not candidate))
-    return tuple(candidates)
+def _without_larger(
+    wants: Requirements, candidates: tuple[Candidate, ...]
+) -> tuple[tuple[Candidate, ...], tuple[Rejection, ...]]:
+    """A larger size of the same checkpoint is no candidate where the replicas are given: it has room nowhere else."""
+    if wants.load.fewest_replicas < wants.load.most_replicas:
+        return candidates, ()
+    smallest: dict[str, Candidate] = {}
+    useful: list[Candidate] = []
+    larger: list[Rejection] = []
+    for each in candidates:
+        plan = each.plan
+        first = smallest.setdefault(plan.checkpoint.model, each)
+        if first.plan.gpus >= plan.gpus:
+            useful.append(each)
+            continue
+        message = compared(plan, each.tokens_per_second, first.plan, first.tokens_per_second)
+        larger.append(plan_rejection(plan, RejectionReason.NOT_PREFERRED, message))
+    return tuple(useful), tuple(larger)
+
+
+def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, ...]:
+    """Room for a batch before everything, then the format's class; within it what the load costs, and what it buys."""
+    return (
+        not holds_batch(wants, candidate.plan),
+        candidate.standing.liked,
+        candidate.cost,
+        -candidate.value,
+        candidate.standing,
+        candidate.plan.gpus,
+    )
+
+
+def _of_checkpoint(
+    wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice, *, detailed: bool
+) -> Shortlist:
+    """Every way on the preferred engine; on the other one where the preferred has none."""
+    engines = _engines(wants, accelerator, choice)
+    if not engines:
+        return Shortlist((), (_no_engine(wants, offer, accelerator, choice),))
+    rejections: list[Rejection] = []
+    for engine in engines:
+        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator), detailed)
+        found = find_layouts(site)
+        rejections.extend(found.rejections)
+        if found.laid:
+            laid, cramped = _roomy(site, found)
+            return Shortlist(tuple(_candidate(site, each) for each in laid), (*rejections, *cramped))
+    return Shortlist((), tuple(rejections))
+
+
+def _by_other_engine(
+    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], candidates: tuple[Candidate, ...]
+) -> Shortlist:
+    """The pool's best candidate on the engine that is not preferred, last of all; or why it is none."""
+    best = candidates[0].plan
+    choice = next(each for each in choices if each.known.checkpoint == best.checkpoint)
+    found: list[Candidate] = []
+    lost: list[Rejection] = []
+    for engine in wants.engines:
+        if engine is best.engine or offer.accelerator is None:
+            continue
+        if not engine_supports(engine, offer.accelerator, best.checkpoint.precision):
+            lost.append(_does_not_run(engine, best))
+            continue
+        site = Site(wants, offer, offer.accelerator, choice, runner_of(engine, offer, offer.accelerator))
+        layouts = lay(site, (_way(best),))
+        found.extend(_candidate(site, each, preferred=False) for each in layouts.laid)
+        lost.extend(layouts.rejections)
+    return Shortlist(tuple(found), tuple(lost))
+
+
+def _does_not_run(engine: EngineName, best: Plan) -> Rejection:
+    message = f"{engine} does not run {best.checkpoint.precision} on {best.accelerator}; {best.engine} does"
+    return Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, pool=best.pool, engine=engine)
+
+
+def _engines(wants: Requirements, accelerator: Accelerator, choice: Choice) -> tuple[EngineName, ...]:
+    """Those that run the checkpoint here, the one with the better evidence first."""
+    precision, facts = choice.known.checkpoint.precision, choice.known.facts
+    able = [engine for engine in wants.engines if engine_supports(engine, accelerator, precision)]
+    preferred = evidence_for(facts.architecture, accelerator.architecture).engine
+    return tuple(sorted(able, key=lambda engine: engine is not preferred))
+
+
+def _no_engine(wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice) -> Rejection:
+    precision, names = choice.known.checkpoint.precision, wants.engines
+    who = f"neither {' nor '.join(names)} runs" if len(names) > 1 else f"{names[0]} does not run"
+    message = f"{who} {precision} on {accelerator.name}; would work: another engine, or a variant in another precision"
+    engine = names[0] if len(names) == 1 else ""
+    return Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, offer.name, engine, precision)
+
+
+def _roomy(site: Site, found: Layouts) -> tuple[tuple[Laid, ...], tuple[Rejection, ...]]:
+    """Without those whose KV cache holds less than a batch, where there are others."""
+    roomy = tuple(each for each in found.laid if holds_batch(site.wants, each.plan))
+    if not roomy:
+        return found.laid, ()
+    return roomy, tuple(_cramped(site, each.plan) for each in found.laid if each not in roomy)
+
+
+def _cramped(site: Site, plan: Plan) -> Rejection:
+    load, holds = site.wants.load, _requests_held(site.wants, plan)
+    message = f"it fits, and its KV cache holds {holds} requests of {load.request_tokens:,} tokens: less than a batch"
+    return site.lost(plan.tensor_parallel, RejectionReason.NOT_PREFERRED, message)
+
+
+def _requests_held(wants: Requirements, plan: Plan) -> int:
+    return sequences_that_fit(plan.memory, tokens=wants.load.request_tokens) * plan.attention_ranks
+
+
+def _candidate(site: Site, laid: Laid, *, preferred: bool = True) -> Candidate:
+    judgement: Judgement = laid.judgement
+    evidence = evidence_for(site.choice.known.facts.architecture, site.accelerator.architecture)
+    return Candidate(
+        plan=laid.plan,
+        standing=site.choice.standing,
+        can_grow=site.offer.can_grow,
+        replicas=judgement.replicas,
+        requests_per_second=judgement.requests_per_second,
+        tokens_per_second=judgement.tokens_per_second,
+        preferred_engine=preferred,
+        engine_evidence=evidence.seen,
+    )
+
+
+def _way(plan: Plan) -> Way:
+    return Way(
+        plan.tensor_parallel,
+        plan.pipeline_parallel,
+        plan.attention_ranks,
+        spread_experts=plan.expert_parallel,
+    )
 
 
 def _as_known(wants: Requirements, candidates: list[Candidate]) -> tuple[list[Candidate], list[Rejection]]:

@@ -5,11 +5,12 @@ is promised the same ones. It counts by node: a replica never spans two.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Node, Tenant
 from penstock.planner.plan import Plan
+from penstock.planner.spending import Purse
 
 __all__ = ["Hold", "Ledger"]
 
@@ -28,7 +29,7 @@ class Hold:
 
 @dataclass(slots=True)
 class Ledger:
-    """Free GPUs by node, the pool of each node, and what each namespace's quota still allows.
+    """Free GPUs by node, the pool of each node, and what each namespace's quota and the spending limits still allow.
 
     Pods go on standing on a `ready` node, one that is not about to go; only an `open` one (not cordoned either) takes
     new ones.
@@ -41,11 +42,13 @@ class Ledger:
     nodes: dict[str, tuple[Node, ...]]
     quota: dict[tuple[str, str], int] = field(default_factory=dict)
     promised: dict[str, Counter[DeploymentKey]] = field(default_factory=dict)
+    purse: Purse = field(default_factory=Purse)
 
     @classmethod
     def of(cls, fleet: FleetSnapshot) -> "Ledger":
         """The ledger at the start of a pass: only what pods hold."""
-        ledger = cls(free={}, ready=set(), open=set(), pool_of={}, nodes={})
+        purse = Purse.of(fleet.limits, fleet.rates)
+        ledger = cls(free={}, ready=set(), open=set(), pool_of={}, nodes={}, purse=purse)
         for pool in fleet.pools:
             ledger.nodes[pool.name] = pool.nodes
             for node in pool.nodes:
@@ -56,8 +59,17 @@ class Ledger:
                     if node.schedulable:
                         ledger.open.add(node.name)
         for tenant in fleet.tenants:
-            ledger.read_quota(tenant)
+            if tenant.gpu_quota:
+                ledger.read_quota(tenant)
+            if purse.limits and tenant.current is not None:
+                pods = sum(tenant.bound.values()) + tenant.pending
+                purse.spend(tenant.key[0], tenant.current.plan, pods)
         return ledger
+
+    def copy(self) -> "Ledger":
+        """One to try something on: what it promises, this one does not."""
+        promised = {node: Counter(by_key) for node, by_key in self.promised.items()}
+        return replace(self, free=dict(self.free), quota=dict(self.quota), promised=promised, purse=self.purse.copy())
 
     def read_quota(self, tenant: Tenant) -> None:
         """Deployments of one namespace share what its quota leaves; the strictest reading counts."""
@@ -69,23 +81,25 @@ class Ledger:
         """True where the node is ready and belongs to the pool."""
         return node in self.ready and self.pool_of.get(node) == pool
 
-    def pack(self, plan: Plan, count: int, extra: Mapping[str, int] = _NO_EXTRA) -> tuple[str, ...]:
+    def pack(
+        self, plan: Plan, count: int, extra: Mapping[str, int] = _NO_EXTRA, *, beside: Sequence[str] = ()
+    ) -> tuple[str, ...]:
         """Nodes for up to `count` replicas, holding nothing yet; `extra` GPUs per node count as free.
 
-        The fullest node that still fits goes first, and of equals the one in use: whole nodes stay whole.
+        The fullest node that still fits goes first, and of equals the one in use: whole nodes stay whole. Replicas
+        are spread over the pool's zones, those counted that stand on the nodes `beside`.
         """
-        fitting = []
+        zones: dict[str, list[tuple[int, bool, str]]] = {}
         for node in self.nodes.get(plan.pool, ()):
             free = self.free[node.name] + (extra.get(node.name, 0) if node.name in self.open else 0)
             if free >= plan.gpus:
-                fitting.append((free, free >= node.gpus, node.name))
-        fitting.sort()
-        chosen: list[str] = []
-        for free, _, name in fitting:
-            if len(chosen) >= count:
-                break
-            chosen.extend([name] * min(free // plan.gpus, count - len(chosen)))
-        return tuple(chosen)
+                zones.setdefault(node.zone, []).append((free, free >= node.gpus, node.name))
+        if len(zones) > 1 and (count > 1 or beside):
+            zone_of = {node.name: node.zone for node in self.nodes[plan.pool]}
+            standing = Counter(zone_of[name] for name in beside if name in zone_of)
+            return _spread(zones, plan.gpus, count, standing)
+        places = _fullest_first((each for zone in zones.values() for each in zone), plan.gpus)
+        return tuple(name for _, (_, _, name) in zip(range(count), places, strict=False))
 
     def fits(self, node: str, gpus: int, own: int) -> bool:
         """True where the node has room, counting GPUs that its own older pods will give up."""
@@ -111,12 +125,15 @@ class Ledger:
             self.promised[hold.node][hold.key] += hold.gpus
 
     def quota_allows(self, namespace: str, plan: Plan) -> int | None:
-        """How many more replicas the namespace's quota allows; None where it sets no bound."""
+        """How many more replicas the namespace's quota and the spending limits allow; None where nothing bounds it."""
         left = self.quota.get((namespace, plan.gpu_resource))
-        return None if left is None else max(0, left) // plan.gpus
+        by_quota = None if left is None else max(0, left) // plan.gpus
+        by_money = self.purse.allows(namespace, plan)
+        return min((each for each in (by_quota, by_money) if each is not None), default=None)
 
     def spend_quota(self, namespace: str, plan: Plan, replicas: int) -> None:
         """Count replicas that will become pods; a negative number gives them back."""
+        self.purse.spend(namespace, plan, replicas)
         key = namespace, plan.gpu_resource
         if key in self.quota:
             self.quota[key] -= replicas * plan.gpus
@@ -128,3 +145,28 @@ class Ledger:
     def free_in(self, pool: str) -> int:
         """Free GPUs in the pool, over all nodes."""
         return sum(max(0, self.free[node.name]) for node in self.nodes.get(pool, ()))
+
+
+_Place = tuple[int, bool, str]
+
+
+def _fullest_first(fitting: Iterable[_Place], gpus: int) -> Iterator[_Place]:
+    """Each node as often as it has room, the fullest first, with what is free there when its turn comes."""
+    for free, whole, name in sorted(fitting):
+        for taken in range(0, free - gpus + 1, gpus):
+            yield free - taken, whole and not taken, name
+
+
+def _spread(zones: Mapping[str, Iterable[_Place]], gpus: int, count: int, standing: Counter[str]) -> tuple[str, ...]:
+    """The next replica goes to the zone with the fewest, of equals to the fullest node."""
+    places = {zone: _fullest_first(fitting, gpus) for zone, fitting in zones.items()}
+    heads = {zone: next(each) for zone, each in places.items()}
+    chosen: list[str] = []
+    while heads and len(chosen) < count:
+        zone = min(heads, key=lambda each: (standing[each], heads[each]))
+        chosen.append(heads.pop(zone)[2])
+        standing[zone] += 1
+        following = next(places[zone], None)
+        if following is not None:
+            heads[zone] = following
+    return tuple(chosen)

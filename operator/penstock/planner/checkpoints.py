@@ -1,13 +1,14 @@
 """Which checkpoint an accelerator should run: a preference among those that exist, never a new one.
 
-The published precision comes first, unless the accelerator computes in a smaller format for which the user named a
-checkpoint. INT4 of a model that was published otherwise is the last resort (sizing.md 1.1).
+The published precision and formats in which the accelerator itself computes are liked alike: what a token costs decides
+between them. INT4 of a model that was published otherwise is the last resort (sizing.md 1.1).
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 from penstock.api.formats import Precision
+from penstock.api.modeldeployment import PrecisionPolicy
 from penstock.catalogue.accelerators import Accelerator, FormatSupport
 from penstock.planner.plan import Rejection, RejectionReason
 from penstock.planner.requirements import KnownCheckpoint, Requirements
@@ -16,6 +17,7 @@ __all__ = ["Choice", "Standing", "rank_checkpoints"]
 
 _UNQUANTISED = frozenset({Precision.BF16, Precision.FP16})
 _FOUR_BIT = frozenset({Precision.NVFP4, Precision.MXFP4})
+_BELOW_EIGHT_BIT = _FOUR_BIT | {Precision.INT4}
 
 
 class Standing(IntEnum):
@@ -27,6 +29,11 @@ class Standing(IntEnum):
     UNQUANTISED = 3
     TO_FIT = 4
     LAST_RESORT = 5
+
+    @property
+    def liked(self) -> int:
+        """The class within which cost decides, whatever the format; lower is better."""
+        return max(self, Standing.PUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +49,28 @@ def rank_checkpoints(wants: Requirements, accelerator: Accelerator) -> tuple[tup
     choices: list[Choice] = []
     rejections: list[Rejection] = []
     for known in wants.known:
-        rejection = _mislabelled(known) or _unsupported(known, accelerator)
+        rejection = _forbidden(known, wants.precision_policy) or _mislabelled(known) or _unsupported(known, accelerator)
         if rejection is not None:
             rejections.append(rejection)
             continue
         choices.append(Choice(known, _standing(known, accelerator.formats[known.checkpoint.precision])))
     choices.sort(key=lambda choice: (choice.standing, not choice.known.own))
     return tuple(choices), tuple(rejections)
+
+
+def _forbidden(known: KnownCheckpoint, policy: PrecisionPolicy) -> Rejection | None:
+    precision = known.checkpoint.precision
+    if policy is PrecisionPolicy.PUBLISHED and not known.own:
+        why, cure = "allows only the checkpoint of `spec.model`", ""
+    elif policy is PrecisionPolicy.EIGHT_BIT and precision in _BELOW_EIGHT_BIT:
+        why, cure = (
+            f"allows no weights below 8 bits, and '{known.checkpoint.model}' is {precision}",
+            ", or a variant in FP8 or BF16",
+        )
+    else:
+        return None
+    message = f"`spec.precisionPolicy: {policy}` {why}; would work: `precisionPolicy: Auto`{cure}"
+    return Rejection(RejectionReason.PRECISION_POLICY, message, precision=precision)
 
 
 def _mislabelled(known: KnownCheckpoint) -> Rejection | None:

@@ -3,10 +3,10 @@
 Reads and writes the pass's ledger; the order in which deployments choose is the caller's.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from heapq import nsmallest
 
 from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, Shortlist, enumerate_candidates
@@ -18,9 +18,10 @@ from penstock.planner.offers import Market
 from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Rejection, RejectionReason
 from penstock.planner.requirements import Requirements, requirements_of
 
-__all__ = ["Desk", "Leaving", "choose"]
+__all__ = ["Desk", "Leaving", "Target", "choose", "no_room", "open_candidates"]
 
 _NONE: Mapping[str, int] = {}
+_NONE_HELD: Mapping[DeploymentKey, int] = {}
 _MOST_HOLDERS = 3
 
 
@@ -32,7 +33,8 @@ class Desk:
     market: Market
     tenants: tuple[Tenant, ...]
     now: datetime
-    _held: dict[str, Counter[DeploymentKey]] | None = field(default=None)
+    _held: dict[str, list[Tenant]] | None = field(default=None)
+    _priorities: dict[DeploymentKey, int] | None = field(default=None)
 
     def waited_seconds(self, tenant: Tenant) -> float:
         """Since the oldest pending pod, or since it said that it waits; 0 where it waits from now on."""
@@ -46,30 +48,42 @@ class Desk:
     def holders(self, pool: str, *, but: DeploymentKey) -> str:
         """Who holds the pool's GPUs, the largest first."""
         held, nodes = self._held_by_node(), self.ledger.nodes.get(pool, ())
-        total: Counter[DeploymentKey] = Counter()
+        total: dict[DeploymentKey, int] = {}
         for node in nodes:
-            total.update(held.get(node.name, Counter()))
+            for tenant in held.get(node.name, ()):
+                total[tenant.key] = total.get(tenant.key, 0) + tenant.held[node.name]
         others = sum(node.used for node in nodes) - sum(total.values())
         for node in nodes:
-            total.update(self.ledger.promised.get(node.name, Counter()))
+            for key, gpus in self.ledger.promised.get(node.name, _NONE_HELD).items():
+                total[key] = total.get(key, 0) + gpus
         mine = total.pop(but, 0)
-        ranked = sorted(
-            ((count, key) for key, count in total.items() if count > 0), key=lambda each: (-each[0], each[1])
-        )
-        named = [f"{'/'.join(key)} ({count})" for count, key in ranked[:_MOST_HOLDERS]]
-        if len(ranked) > _MOST_HOLDERS:
-            rest = ranked[_MOST_HOLDERS:]
-            named.append(f"{len(rest)} more deployments ({sum(count for count, _ in rest)})")
+        ranked = [(-count, key) for key, count in total.items() if count > 0]
+        first = nsmallest(_MOST_HOLDERS, ranked)
+        named = [f"{'/'.join(key)} ({-count}{self._ahead(key, but)})" for count, key in first]
+        if len(ranked) > len(first):
+            rest = sum(count for count, _ in first) - sum(count for count, _ in ranked)
+            named.append(f"{len(ranked) - len(first)} more deployments ({rest})")
         named += [f"itself ({mine})"] if mine else []
         named += [f"pods that are not Penstock's ({others})"] if others > 0 else []
         return ", ".join(named)
 
-    def _held_by_node(self) -> dict[str, Counter[DeploymentKey]]:
+    def _ahead(self, key: DeploymentKey, of: DeploymentKey) -> str:
+        """The priority by which one goes before the other; empty where it does not."""
+        if self._priorities is None:
+            stated = ((tenant.key, tenant.spec.placement.priority) for tenant in self.tenants)
+            self._priorities = {each: priority for each, priority in stated if priority}
+        priority = self._priorities.get(key, 0)
+        return f", priority {priority}" if priority > self._priorities.get(of, 0) else ""
+
+    def _held_by_node(self) -> dict[str, list[Tenant]]:
         if self._held is None:
             self._held = {}
             for tenant in self.tenants:
-                for node, gpus in tenant.held.items():
-                    self._held.setdefault(node, Counter())[tenant.key] += gpus
+                for node in tenant.held:
+                    if node in self._held:
+                        self._held[node].append(tenant)
+                    else:
+                        self._held[node] = [tenant]
         return self._held
 
 
@@ -92,6 +106,27 @@ class Leaving:
         return self.plan.pool if self.whole_pool else None
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was decided for one deployment together with others; it is tried first.
+
+    `replicas` is how many have a place, `grows`: in nodes that the pool does not have yet. `yielded` says by pool to
+    whom GPUs there are left that it would otherwise take. `only`: nothing else is tried.
+    """
+
+    plan: Plan
+    replicas: int
+    grows: bool = False
+    yielded: Mapping[str, str] = field(default_factory=dict)
+    only: bool = False
+
+
+def open_candidates(shortlist: Shortlist, leaving: Leaving | None) -> tuple[Candidate, ...]:
+    """Those outside the pool that is being left."""
+    left = leaving.pool if leaving else None
+    return tuple(candidate for candidate in shortlist.candidates if candidate.plan.pool != left)
+
+
 @dataclass(slots=True)
 class _Search:
     """One deployment looking for a place."""
@@ -101,6 +136,7 @@ class _Search:
     wants: Requirements
     shortlist: Shortlist
     leaving: Leaving | None
+    target: Target | None = None
     without_room: list[Rejection] = field(default_factory=list)
 
     @property
@@ -116,9 +152,8 @@ class _Search:
 
     @property
     def open_candidates(self) -> tuple[Candidate, ...]:
-        """Those outside the pool that is being left."""
-        left = self.leaving.pool if self.leaving else None
-        return tuple(candidate for candidate in self.shortlist.candidates if candidate.plan.pool != left)
+        """Those that it may go to."""
+        return open_candidates(self.shortlist, self.leaving)
 
     def room(self, plan: Plan, extra: Mapping[str, int] = _NONE) -> tuple[str, ...]:
         """Nodes for as many replicas as there is room and quota for."""
@@ -129,13 +164,45 @@ class _Search:
         return self.desk.ledger.pack(plan, wanted, extra)
 
 
-def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None) -> Decision | None:
+def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: Target | None = None) -> Decision | None:
     """Where the deployment goes, its GPUs held; None where it leaves a place and there is no better one."""
     wants = requirements_of(tenant)
-    search = _Search(desk, tenant, wants, enumerate_candidates(wants, desk.market), leaving)
+    search = _Search(desk, tenant, wants, enumerate_candidates(wants, desk.market), leaving, target)
+    if target is not None and target.only:
+        return _as_decided(search, target) or _beside_itself(search, target.plan)
     if search.stays_possible and leaving is not None and leaving.whole_pool:
         search.without_room.append(plan_rejection(leaving.plan, RejectionReason.WAITED_IN_VAIN, leaving.why))
-    return _now(search) or _some(search) or _instead(search) or _later(search) or _nowhere(search)
+    decided = _as_decided(search, target) if target else None
+    return decided or _now(search) or _some(search) or _instead(search) or _later(search) or _nowhere(search)
+
+
+def _as_decided(search: _Search, target: Target) -> Decision | None:
+    """The place that was decided together with others; None where it has no room after all."""
+    nodes = search.room(target.plan)[: target.replicas]
+    if target.grows:
+        search.without_room.extend(_passed_over(search, target))
+        # What is free there is counted for others; what they leave is found when the next pass repairs it.
+        return _grow(search, target.plan, ())
+    whole = len(nodes) == search.tenant.replicas
+    if not (whole or (nodes and len(nodes) == target.replicas and not search.succeeds)):
+        return None
+    search.without_room.extend(_passed_over(search, target))
+    return _placed(search, target.plan, nodes)
+
+
+def _passed_over(search: _Search, target: Target) -> Iterator[Rejection]:
+    """What is liked better than the target, and who has it instead."""
+    told: set[str] = set()
+    for candidate in search.open_candidates:
+        plan = candidate.plan
+        if plan == target.plan:
+            return
+        if plan.pool in target.yielded:
+            why = "its free GPUs go to others" if plan.pool in told else target.yielded[plan.pool]
+            told.add(plan.pool)
+            yield plan_rejection(plan, RejectionReason.YIELDED, why)
+        elif len(search.room(plan)) < search.tenant.replicas:
+            yield _no_room(search, plan)
 
 
 def _now(search: _Search) -> Decision | None:
@@ -179,9 +246,20 @@ def _instead(search: _Search) -> Decision | None:
     if not search.succeeds or tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
         return None
     best = _roomiest(search, tenant.held, more_than=0)
-    if best is None:
+    return _recreated(search, *best) if best else None
+
+
+def _beside_itself(search: _Search, plan: Plan) -> Decision | None:
+    """The same for a better plan, which has to have room for every replica."""
+    tenant = search.tenant
+    if tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
         return None
-    decision = _placed(search, *best, own=tenant.held)
+    nodes = search.room(plan, tenant.held)
+    return _recreated(search, plan, nodes) if len(nodes) == tenant.replicas else None
+
+
+def _recreated(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
+    decision = _placed(search, plan, nodes, own=search.tenant.held)
     message = f"{decision.message}; no room for both, so its older pods give up their GPUs first (surgePolicy Recreate)"
     return replace(decision, reason=DecisionReason.RECREATE, message=message)
 
@@ -254,6 +332,9 @@ def no_room(desk: Desk, tenant: Tenant, plan: Plan) -> Rejection:
     """What is missing in the plan's pool just now, and who holds it."""
     ledger = desk.ledger
     allowed = ledger.quota_allows(tenant.key[0], plan)
+    limit = ledger.purse.binding(tenant.key[0], plan)
+    if limit is not None:
+        return plan_rejection(plan, RejectionReason.BUDGET, ledger.purse.why(limit, plan))
     if allowed == 0:
         left = ledger.quota.get((tenant.key[0], plan.gpu_resource), 0)
         message = (

@@ -13,10 +13,12 @@ __all__ = [
     "Row",
     "answers_spec",
     "by_nearness",
+    "compared",
     "counted",
     "describe",
     "headline",
     "is_kept",
+    "layout_in_words",
     "nearest_misses",
     "table",
     "why_nothing_fits",
@@ -27,18 +29,29 @@ _STAGES = {
     reason: stage
     for stage, reasons in enumerate(
         (
-            (RejectionReason.NOT_PREFERRED, RejectionReason.COSTS_MORE),
+            (
+                RejectionReason.NOT_PREFERRED,
+                RejectionReason.COSTS_MORE,
+                RejectionReason.DOMINATED,
+                RejectionReason.PREFILL_DECODE,
+            ),
             (RejectionReason.POOL_NOT_FOUND, RejectionReason.NO_NODES, RejectionReason.NO_ACCELERATOR),
             (RejectionReason.NAMESPACE_NOT_ALLOWED,),
             (RejectionReason.JURISDICTION,),
-            (RejectionReason.PRICE_UNKNOWN, RejectionReason.NODE_CACHE),
-            (RejectionReason.MODEL_UNKNOWN, RejectionReason.NO_CHECKPOINT),
+            (RejectionReason.PRICE_UNKNOWN, RejectionReason.NODE_CACHE, RejectionReason.CAPACITY_TYPE),
+            (RejectionReason.MODEL_UNKNOWN, RejectionReason.NO_CHECKPOINT, RejectionReason.PRECISION_POLICY),
             (RejectionReason.PRECISION_UNSUPPORTED, RejectionReason.ENGINE_UNSUPPORTED, RejectionReason.SHARDING),
             (RejectionReason.WEIGHTS_TOO_LARGE, RejectionReason.NO_WHOLE_NODE),
             (RejectionReason.CONTEXT_TOO_LARGE,),
             (RejectionReason.NO_ROOM_FOR_LOAD, RejectionReason.SERVICE_LEVEL),
             (RejectionReason.PRICE_CEILING,),
-            (RejectionReason.WAITED_IN_VAIN, RejectionReason.NO_FREE_GPUS, RejectionReason.QUOTA),
+            (
+                RejectionReason.WAITED_IN_VAIN,
+                RejectionReason.YIELDED,
+                RejectionReason.NO_FREE_GPUS,
+                RejectionReason.QUOTA,
+                RejectionReason.BUDGET,
+            ),
             (RejectionReason.FAILED_TO_START,),
         )
     )
@@ -53,6 +66,7 @@ _ANSWERS = frozenset(
         DecisionReason.WAITING_FOR_GROWTH,
         DecisionReason.WAITING_FOR_NODE,
         RejectionReason.QUOTA,
+        RejectionReason.BUDGET,
     }
 )
 
@@ -128,13 +142,35 @@ def _lost(rejection: Rejection) -> Row:
 
 
 def describe(plan: Plan, replicas: int, wants: Requirements) -> str:
-    """A plan in one clause, with what was lowered or estimated for it."""
+    """A plan in one clause, with what was lowered for it and what it is expected to do."""
     count = f"{replicas} replica{'' if replicas == 1 else 's'}"
     price = f" at {plan.price_per_replica_hour}/h" if plan.price_per_replica_hour else ""
     return (
         f"{count} in pool {plan.pool}, each {plan.engine} {plan.checkpoint.precision} on"
         f" {plan.gpus} x {plan.accelerator}{price}, requests up to {plan.max_context_tokens:,} tokens"
-        f"{_lowered_context(plan, wants)}{_estimated_load(wants)}"
+        f"{_lowered_context(plan, wants)}{_expected(plan, wants)}"
+    )
+
+
+def layout_in_words(plan: Plan) -> str:
+    """How a replica is cut over its GPUs, as in `TP8, attention on 8 ranks, whole experts`."""
+    parts = [f"TP{plan.tensor_parallel}"]
+    parts += [f"PP{plan.pipeline_parallel}"] if plan.pipeline_parallel > 1 else []
+    parts += [f"attention on {plan.attention_ranks} ranks"] if plan.attention_ranks > 1 else []
+    parts += ["whole experts"] if plan.expert_parallel else []
+    return ", ".join(parts)
+
+
+def compared(plan: Plan, tokens_per_second: float, chosen: Plan, chosen_tokens_per_second: float) -> str:
+    """What another layout of the same checkpoint would give, against the one that carries the load."""
+
+    def gives(each: Plan, tokens: float) -> str:
+        price = f" for {each.price_per_replica_hour}/h per replica" if each.price_per_replica_hour else ""
+        return f"{tokens:,.0f} output tokens/s at most{price}"
+
+    return (
+        f"{layout_in_words(plan)} would give {gives(plan, tokens_per_second)}; {layout_in_words(chosen)} carries the"
+        f" load and gives {gives(chosen, chosen_tokens_per_second)}"
     )
 
 
@@ -145,10 +181,16 @@ def _lowered_context(plan: Plan, wants: Requirements) -> str:
     return f" (the KV cache holds no more of the model's {longest:,})"
 
 
-def _estimated_load(wants: Requirements) -> str:
-    if not wants.load.estimated:
+def _expected(plan: Plan, wants: Requirements) -> str:
+    """Only where somebody said how much there is to carry."""
+    expected = plan.expected
+    if expected is None or not wants.load.known:
         return ""
-    return f", for an estimated {wants.load.concurrency:,} requests at once per replica"
+    return (
+        f", for {counted(expected.concurrency, 'request')} at once per replica with a first token after"
+        f" {expected.time_to_first_token_milliseconds:,.0f} ms and one each"
+        f" {expected.time_per_output_token_milliseconds:,.1f} ms (predicted)"
+    )
 
 
 def by_nearness(rejections: Iterable[Rejection]) -> tuple[Rejection, ...]:

@@ -1,7 +1,7 @@
-"""Whether one replica of a checkpoint fits a number of GPUs of one type, and with which settings.
+"""Whether one replica of a checkpoint fits a number of GPUs of one type, with which settings, and what it does then.
 
-Memory, context, load and the physical floor of latency; where it does not fit, the numbers that say why. Pools, prices
-and free GPUs are none of its business.
+Memory, context, load and service level; where it does not fit, the numbers that say why. Pools, prices and free GPUs
+are none of its business.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,14 @@ from functools import lru_cache
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
+from penstock.planner.judging import Judgement, Misfit, judge
 from penstock.planner.memory import MemoryRequest, default_utilization, plan_memory, sequences_that_fit
-from penstock.planner.performance import time_per_output_token_floor_seconds, time_to_first_token_floor_seconds
 from penstock.planner.plan import MemoryPlan, RejectionReason
-from penstock.planner.requirements import Load
+from penstock.planner.requirements import Load, sequences_for
 from penstock.planner.sharding import shard_problem
+from penstock.planner.speed import Promise, Replica
 
-__all__ = ["Fit", "FitQuestion", "Misfit", "fit"]
+__all__ = ["Fit", "FitQuestion", "Room", "Way", "fit", "make_room", "replica_of"]
 
 _GIB = 2**30
 _SMALLEST_DEFAULT_CONTEXT = 8192
@@ -26,18 +27,39 @@ _LARGE_GPU_BATCHED_TOKENS, _BATCHED_TOKENS = 8192, 2048
 _CONTEXT_LADDER = tuple(sorted({step for power in range(8, 25) for step in (2**power, 3 * 2 ** (power - 1))}))
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Way:
+    """How a replica is cut over its GPUs.
+
+    Each layer over `tensor_parallel`, the layers over `pipeline_parallel` groups; `attention_ranks` of the group attend
+    to requests of their own (1: plain tensor parallelism). `spread_experts` asks for whole experts on each GPU where
+    they could be cut as well.
+    """
+
+    tensor_parallel: int
+    pipeline_parallel: int = 1
+    attention_ranks: int = 1
+    spread_experts: bool = False
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of a replica."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+
 @dataclass(frozen=True, slots=True)
 class FitQuestion:
-    """One layout; the service level is in seconds, None where none is promised."""
+    """One layout under one load; `correction` is what engines taught of its speed (1.0: nothing yet)."""
 
     facts: ModelFacts
     accelerator: Accelerator = field(hash=False)
     engine: EngineName
     engine_version: str
-    tensor_parallel: int
+    way: Way
     load: Load
-    time_to_first_token_seconds: float | None
-    time_per_output_token_seconds: float | None
+    promise: Promise
+    kv_cache_dtype: str = "auto"
+    correction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,52 +73,112 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """It fits with these settings."""
+    """It fits with these settings, and is expected to do so much."""
 
     settings: Settings
     memory: MemoryPlan
     expert_parallel: bool
+    judgement: Judgement
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
-    """Why it does not fit."""
+class Room:
+    """Settings for which there is memory, and how many mean requests the caches of the replica hold."""
 
-    reason: RejectionReason
-    message: str
+    settings: Settings
+    memory: MemoryPlan
+    expert_parallel: bool
+    requests_held: int
+
+    @property
+    def at_once(self) -> int:
+        """Requests that run at once."""
+        return min(self.settings.max_sequences, self.requests_held)
 
 
 @lru_cache(maxsize=16_384)
 def fit(question: FitQuestion) -> Fit | Misfit:
-    """The roomiest settings that fit, else the shortage that the leanest settings leave."""
+    """The roomiest settings that fit, else the shortage that the leanest settings leave; then what they carry."""
+    room = make_room(question)
+    if isinstance(room, Misfit):
+        return room
+    judgement = judge(replica_of(question, room), question.load, question.promise, room.at_once)
+    if isinstance(judgement, Misfit):
+        return judgement
+    room = _tightened(question, room, judgement)
+    return Fit(room.settings, room.memory, room.expert_parallel, judgement)
+
+
+def make_room(question: FitQuestion) -> Room | Misfit:
+    """The memory part alone: the roomiest settings that fit, whatever they carry."""
     expert_parallel, problem = _sharding(question)
     if problem:
         return Misfit(RejectionReason.SHARDING, problem)
     if too_long := _beyond_model(question):
         return too_long
-    tried = (_at(question, *setting, expert_parallel=expert_parallel) for setting in _settings(question))
-    found = _first_fit(tried)
-    return found if isinstance(found, Misfit) else _too_slow(question) or found
+    settings = tuple(_settings(question))
+    roomiest = _at(question, *settings[0], expert_parallel=expert_parallel)
+    if isinstance(roomiest, Room) or len(settings) == 1:
+        return roomiest
+    leanest = _at(question, *settings[-1], expert_parallel=expert_parallel)
+    if isinstance(leanest, Misfit):
+        return leanest
+    between = (_at(question, *each, expert_parallel=expert_parallel) for each in settings[1:-1])
+    return next((room for room in between if isinstance(room, Room)), leanest)
 
 
-def _first_fit(tried: Iterator[Fit | Misfit]) -> Fit | Misfit:
-    """The first that fits; else the last shortage, which the leanest settings leave."""
-    found = next(tried)
-    for attempt in tried:
-        if isinstance(found, Fit):
-            break
-        found = attempt
-    return found
+def _tightened(question: FitQuestion, room: Room, judgement: Judgement) -> Room:
+    """No more requests at once than the planned load needs: they take memory from the KV cache."""
+    wanted = sequences_for(judgement.expected.concurrency)
+    if not question.load.known or wanted >= room.settings.max_sequences:
+        return room
+    tight = _at(question, wanted, room.settings.max_batched_tokens, expert_parallel=room.expert_parallel)
+    return tight if isinstance(tight, Room) else room
+
+
+def replica_of(question: FitQuestion, room: Room) -> Replica:
+    """The replica as the performance model sees it."""
+    return Replica(
+        facts=question.facts,
+        accelerator=question.accelerator,
+        engine=question.engine,
+        engine_version=question.engine_version,
+        tensor_parallel=question.way.tensor_parallel,
+        pipeline_parallel=question.way.pipeline_parallel,
+        expert_parallel=room.expert_parallel,
+        attention_ranks=question.way.attention_ranks,
+        kv_cache_dtype=question.kv_cache_dtype,
+        max_batched_tokens=room.settings.max_batched_tokens,
+        correction=question.correction,
+    )
+
+
+def _requests_held(question: FitQuestion, memory: MemoryPlan) -> int:
+    """Mean requests in the KV cache of the whole replica: each attention rank holds its own."""
+    return sequences_that_fit(memory, tokens=question.load.request_tokens) * question.way.attention_ranks
 
 
 def _sharding(question: FitQuestion) -> tuple[bool, str | None]:
     """Whether experts must be spread whole, and why neither way of cutting works."""
-    facts, accelerator, size = question.facts, question.accelerator, question.tensor_parallel
-    problem = shard_problem(facts, accelerator, size, expert_parallel=False)
-    if problem is None or not facts.experts:
-        return False, problem
-    whole = shard_problem(facts, accelerator, size, expert_parallel=True)
+    way, facts = question.way, question.facts
+    spread = bool(facts.experts) and (way.spread_experts or way.attention_ranks > 1)
+    problem = _problem(question, expert_parallel=spread)
+    if problem is None or spread or not facts.experts:
+        return spread, problem
+    whole = _problem(question, expert_parallel=True)
     return whole is None, problem if whole else None
+
+
+def _problem(question: FitQuestion, *, expert_parallel: bool) -> str | None:
+    way = question.way
+    return shard_problem(
+        question.facts,
+        question.accelerator,
+        way.tensor_parallel,
+        expert_parallel=expert_parallel,
+        attention_ranks=way.attention_ranks,
+        pipeline_parallel=way.pipeline_parallel,
+    )
 
 
 def _beyond_model(question: FitQuestion) -> Misfit | None:
@@ -123,7 +205,7 @@ def _settings(question: FitQuestion) -> Iterator[tuple[int, int]]:
         yield sequences, _BATCHED_TOKENS
 
 
-def _at(question: FitQuestion, sequences: int, batched: int, *, expert_parallel: bool) -> Fit | Misfit:
+def _at(question: FitQuestion, sequences: int, batched: int, *, expert_parallel: bool) -> Room | Misfit:
     longest = question.load.max_context_tokens or question.facts.max_context_tokens
     settings = Settings(sequences, batched, longest)
     memory = _memory(question, settings, expert_parallel=expert_parallel)
@@ -133,7 +215,7 @@ def _at(question: FitQuestion, sequences: int, batched: int, *, expert_parallel:
         memory = _memory(question, settings, expert_parallel=expert_parallel)
     if shortage := _shortage(question, settings, memory):
         return shortage
-    return Fit(settings=settings, memory=memory, expert_parallel=expert_parallel)
+    return Room(settings, memory, expert_parallel, _requests_held(question, memory))
 
 
 def _memory(question: FitQuestion, settings: Settings, *, expert_parallel: bool) -> MemoryPlan:
@@ -143,12 +225,15 @@ def _memory(question: FitQuestion, settings: Settings, *, expert_parallel: bool)
             accelerator=question.accelerator,
             engine=question.engine,
             engine_version=question.engine_version,
-            tensor_parallel=question.tensor_parallel,
-            max_sequences=settings.max_sequences,
+            tensor_parallel=question.way.tensor_parallel,
+            pipeline_parallel=question.way.pipeline_parallel,
+            max_sequences=-(-settings.max_sequences // question.way.attention_ranks),
             max_batched_tokens=settings.max_batched_tokens,
             max_context_tokens=settings.max_context_tokens,
             utilization_percent=default_utilization(question.engine, question.engine_version),
             expert_parallel=expert_parallel,
+            attention_ranks=question.way.attention_ranks,
+            kv_cache_dtype=question.kv_cache_dtype,
         )
     )
 
@@ -171,8 +256,8 @@ def _shortage(question: FitQuestion, settings: Settings, memory: MemoryPlan) -> 
             f" would work: more GPUs per replica, or `spec.workload.maxContextTokens` of {memory.kv_tokens} or less"
         )
         return Misfit(RejectionReason.CONTEXT_TOO_LARGE, message)
-    if load.concurrency is not None and sequences_that_fit(memory, tokens=load.request_tokens) < load.concurrency:
-        return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, _load_message(load, memory))
+    if load.concurrency is not None and _requests_held(question, memory) < load.concurrency:
+        return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, _load_message(question, memory))
     return None
 
 
@@ -180,50 +265,21 @@ def _weights_message(question: FitQuestion, memory: MemoryPlan) -> str:
     usable = memory.gpu_bytes * memory.utilization_percent / 100
     needed = memory.weights_bytes + memory.activation_bytes + memory.overhead_bytes
     return (
-        f"{question.tensor_parallel} x {question.accelerator.name}: a GPU needs {_gib(needed)} before any KV cache"
+        f"{question.way.gpus} x {question.accelerator.name}: a GPU needs {_gib(needed)} before any KV cache"
         f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}; would work: more GPUs per replica,"
         " a GPU with more memory, or a smaller checkpoint"
     )
 
 
-def _load_message(load: Load, memory: MemoryPlan) -> str:
-    concurrency = load.concurrency or 1
-    how = " (an estimate from the request rate)" if load.estimated else ""
-    holds = sequences_that_fit(memory, tokens=load.request_tokens)
-    enough = f"{holds:,} requests at once per replica, more replicas, or more GPUs per replica"
+def _load_message(question: FitQuestion, memory: MemoryPlan) -> str:
+    load = question.load
+    concurrency, holds = load.concurrency or 1, _requests_held(question, memory)
+    replicas = f"{-(-(load.total_concurrency or 1) // holds):,} replicas" if holds else "shorter requests"
     return (
-        f"{concurrency:,} requests at once{how} of {load.request_tokens:,} tokens need {load.kv_tokens:,} KV tokens per"
-        f" replica, there is room for {memory.kv_tokens:,}; would work: {enough}"
+        f"{concurrency:,} requests at once of {load.request_tokens:,} tokens need {load.kv_tokens:,} KV tokens per"
+        f" replica, there is room for {memory.kv_tokens * question.way.attention_ranks:,}; would work: {holds:,}"
+        f" requests at once per replica, {replicas}, or more GPUs per replica"
     )
-
-
-def _too_slow(question: FitQuestion) -> Misfit | None:
-    """Refuse a promise that no engine could keep on this hardware; a floor promises nothing itself."""
-    first, each = question.time_to_first_token_seconds, question.time_per_output_token_seconds
-    if each is not None:
-        floor = time_per_output_token_floor_seconds(
-            question.facts, question.accelerator, tensor_parallel=question.tensor_parallel
-        )
-        if floor > each:
-            return _slower("timePerOutputToken", each, floor)
-    if first is not None:
-        floor = time_to_first_token_floor_seconds(
-            question.facts,
-            question.accelerator,
-            tensor_parallel=question.tensor_parallel,
-            prompt_tokens=question.load.prompt_tokens,
-        )
-        if floor > first:
-            return _slower("timeToFirstToken", first, floor)
-    return None
-
-
-def _slower(promise: str, wanted: float, floor: float) -> Misfit:
-    message = (
-        f"`spec.serviceLevel.{promise}Milliseconds` asks for {wanted * 1000:.0f} ms, and memory and arithmetic alone"
-        f" take {floor * 1000:.1f} ms; would work: more GPUs per replica, a faster GPU, or a longer time"
-    )
-    return Misfit(RejectionReason.SERVICE_LEVEL, message)
 
 
 def _gib(count: float) -> str:

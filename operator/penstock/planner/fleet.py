@@ -9,10 +9,12 @@ from penstock.api.modeldeployment import ModelDeploymentSpec
 from penstock.api.refusals import Refusal
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Assignment, Plan
+from penstock.planner.spending import SpendingLimit
 
-__all__ = ["DeploymentKey", "FailedPlan", "FleetSnapshot", "Node", "Pool", "Tenant"]
+__all__ = ["DeploymentKey", "FailedPlan", "FleetSnapshot", "Move", "Node", "Pool", "Tenant"]
 
 DeploymentKey = tuple[str, str]
 """Namespace and name."""
@@ -20,7 +22,7 @@ DeploymentKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node with GPUs. `used` counts GPUs requested by pods bound to it, whoever owns them.
+    """A node with GPUs. `used` counts GPUs requested by pods bound to it, whoever owns them; `zone` empty: unknown.
 
     `leaving`: it is about to go (a spot interruption, say); who stands on it needs another place now.
     """
@@ -31,6 +33,7 @@ class Node:
     ready: bool = True
     schedulable: bool = True
     allocatable: int | None = None
+    zone: str = ""
     leaving: bool = False
 
     @property
@@ -116,8 +119,24 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A better place that has been better for long enough to be taken: which plan, as a status names it, and why."""
+
+    pool: str
+    precision: str
+    tensor_parallel: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSnapshot:
-    """Everything that placement reads; the same snapshot and time give the same decisions."""
+    """Everything that placement reads; the same snapshot and time give the same decisions.
+
+    `moves` are carried out for deployments that move automatically, one at a time per pool.
+    """
 
     pools: tuple[Pool, ...]
     tenants: tuple[Tenant, ...]
+    rates: Rates = NO_RATES
+    limits: tuple[SpendingLimit, ...] = ()
+    moves: Mapping[DeploymentKey, Move] = field(default_factory=dict)

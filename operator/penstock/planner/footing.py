@@ -139,7 +139,7 @@ def repair(tenant: Tenant, plan: Plan, footing: Footing, ledger: Ledger) -> Foot
     if footing.missing <= 0:
         return footing
     allowed = _allowed(tenant, plan, footing, ledger)
-    found = ledger.pack(plan, min(footing.missing, allowed))
+    found = ledger.pack(plan, min(footing.missing, allowed), beside=footing.nodes)
     holds = footing.holds + tuple(ledger.hold(tenant.key, node, plan.gpus) for node in found)
     return replace(
         footing,

@@ -1,39 +1,39 @@
-"""How one checkpoint would run in one pool: the engine and the fewest GPUs that everything fits on.
+"""How one checkpoint would run in one pool on one engine: every way to cut it over the GPUs of a node that carries.
 
 Or why it would not: each size that was tried, and what nodes of another shape would allow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
-from penstock.catalogue.engines import DEFAULT_VERSIONS, default_image, engine_supports
-from penstock.planner.checkpoints import Choice
-from penstock.planner.fitting import Fit, FitQuestion, Misfit, fit
+from penstock.catalogue.engines import DEFAULT_VERSIONS, default_image
+from penstock.catalogue.models import AttentionKind, ModelFacts
+from penstock.planner.checkpoints import Choice, Standing
+from penstock.planner.fitting import Fit, FitQuestion, Way, fit
+from penstock.planner.judging import Judgement, Misfit
 from penstock.planner.memory import sequences_that_fit
 from penstock.planner.offers import Offer
 from penstock.planner.plan import Plan, Rejection, RejectionReason
-from penstock.planner.requirements import Requirements
-from penstock.planner.sharding import shard_problem, tensor_parallel_sizes
+from penstock.planner.requirements import Load, Requirements
+from penstock.planner.sharding import shard_problem, tensor_parallel_limit, tensor_parallel_sizes
 
-__all__ = ["Layouts", "find_layout", "holds_batch"]
+__all__ = ["Laid", "Layouts", "Runner", "Site", "find_layouts", "holds_batch", "lay", "runner_of", "ways"]
 
 _WHOLE_NODE_GPUS = 8
 _SIZES = (1, 2, 4, 8)
 _SMALLEST_BATCH = 16
+_PREFERRED_OVER_PCIE = 2
+_FEWEST_ATTENTION_RANKS = 4
+_FEW_KEY_VALUE_HEADS = 2
+_LONG_PROMPT_TOKENS = 4096
+_MANY_REQUESTS_PER_RANK = 8
+_MANY_EXPERTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Layouts:
-    """The plan, None where there is none, and the sizes and settings that lost on the way to it."""
-
-    plan: Plan | None
-    rejections: tuple[Rejection, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Runner:
+class Runner:
     """An engine as one pool runs it."""
 
     engine: EngineName
@@ -42,106 +42,161 @@ class _Runner:
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
-    """A checkpoint, the pool that it is tried in, and the engine that would run it there."""
+class Laid:
+    """A plan that fits, and what it carries."""
+
+    plan: Plan
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Layouts:
+    """Every way that fits within the ceiling, fewest GPUs first, and the sizes and settings that are none."""
+
+    laid: tuple[Laid, ...]
+    rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A checkpoint, the pool that it is tried in, and the engine that would run it there.
+
+    `detailed` asks for what is only shown, too.
+    """
 
     wants: Requirements
     offer: Offer
     accelerator: Accelerator
     choice: Choice
-    runner: _Runner
+    runner: Runner
+    detailed: bool = False
 
-    def try_size(self, size: int) -> Fit | Misfit:
-        """Whether one replica fits that many GPUs."""
+    def try_way(self, way: Way) -> Fit | Misfit:
+        """Whether one replica fits so many GPUs, cut that way."""
         return fit(
             FitQuestion(
                 facts=self.choice.known.facts,
                 accelerator=self.accelerator,
                 engine=self.runner.engine,
                 engine_version=self.runner.version,
-                tensor_parallel=size,
+                way=way,
                 load=self.wants.load,
-                time_to_first_token_seconds=self.wants.time_to_first_token_seconds,
-                time_per_output_token_seconds=self.wants.time_per_output_token_seconds,
+                promise=self.wants.promise,
+                kv_cache_dtype=self.wants.kv_cache_dtype,
             )
         )
 
     def lost(self, size: int, reason: RejectionReason, message: str) -> Rejection:
-        """The rejection of one size here."""
+        """The rejection of one tensor-parallel size here."""
         precision = self.choice.known.checkpoint.precision
         return Rejection(reason, message, self.offer.name, self.runner.engine, precision, size)
 
 
-def find_layout(wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice) -> Layouts:
-    """Take the fewest GPUs whose KV cache holds a batch, else the fewest that fit at all, within the ceiling."""
-    runner = _runner(wants, offer, accelerator, choice)
-    if runner is None:
-        return Layouts(None, (_no_engine(wants, offer, accelerator, choice),))
-    site = _Site(wants, offer, accelerator, choice, runner)
-    plans, lost = _tried(site)
-    roomy = next((plan for plan in plans if holds_batch(wants, plan)), None)
-    if roomy is not None:
-        return Layouts(roomy, (*lost, *(_cramped(site, plan) for plan in plans if plan.gpus < roomy.gpus)))
-    if plans:
-        return Layouts(plans[0], lost)
-    return Layouts(None, (*lost, *_uncut(site), *_beyond_node(site)))
+def runner_of(engine: EngineName, offer: Offer, accelerator: Accelerator) -> Runner:
+    """The engine at the pool's own version where it names one."""
+    own = next((image for image in offer.images if image.engine is engine), None)
+    if own is not None:
+        return Runner(engine, own.version, own.image)
+    version = DEFAULT_VERSIONS[engine]
+    return Runner(engine, version, default_image(engine, version, accelerator.vendor, accelerator.architecture))
 
 
-def _tried(site: _Site) -> tuple[tuple[Plan, ...], tuple[Rejection, ...]]:
-    """Every size that fits within the ceiling, up to the first that holds a batch, and why others do not."""
-    plans: list[Plan] = []
-    lost: list[Rejection] = []
-    for size in tensor_parallel_sizes(site.choice.known.facts, site.accelerator, node_gpus=site.offer.node_gpus):
-        found = site.try_size(size)
-        if isinstance(found, Misfit):
-            lost.append(site.lost(size, found.reason, found.message))
+def find_layouts(site: Site) -> Layouts:
+    """Tensor parallelism first; pipelines only where it does not reach."""
+    found = lay(site, ways(site))
+    if found.laid:
+        return found
+    piped = lay(site, _pipelines(site))
+    lost = (*found.rejections, *piped.rejections)
+    if piped.laid:
+        return Layouts(piped.laid, lost)
+    return Layouts((), (*lost, *_uncut(site), *_beyond_node(site)))
+
+
+def ways(site: Site) -> Iterator[Way]:
+    """Tensor-parallel sizes ascending, each also with attention ranks or spread experts where that may pay."""
+    facts, load = site.choice.known.facts, site.wants.load
+    for size in tensor_parallel_sizes(facts, site.accelerator, node_gpus=site.offer.node_gpus):
+        yield Way(size)
+        if size < _FEWEST_ATTENTION_RANKS or not facts.experts:
             continue
-        plan = _plan(site, found, size)
-        too_dear = _above_ceiling(site, plan)
-        lost.extend(too_dear)
-        plans.extend([] if too_dear else [plan])
-        # A larger size only costs more from here on.
-        if too_dear or holds_batch(site.wants, plan):
+        if (
+            facts.experts >= _MANY_EXPERTS
+            and shard_problem(facts, site.accelerator, size, expert_parallel=True) is None
+        ):
+            yield Way(size, spread_experts=True)
+            if _attends_in_ranks(facts, load, size):
+                yield Way(size, attention_ranks=size, spread_experts=True)
+
+
+def _attends_in_ranks(facts: ModelFacts, load: Load, ranks: int) -> bool:
+    """Ranks of their own pay where a cut would copy the cache to every GPU, prompts are long and requests are many.
+
+    On short chats the same layout loses half of the throughput (sizing.md 4.2, 9.6).
+    """
+    copied = facts.attention is AttentionKind.MLA or facts.kv_heads <= _FEW_KEY_VALUE_HEADS
+    many = (load.likely_concurrency or 0) >= _MANY_REQUESTS_PER_RANK * ranks
+    return copied and many and load.prompt_tokens >= _LONG_PROMPT_TOKENS
+
+
+def _pipelines(site: Site) -> Iterator[Way]:
+    """Over slow links groups of two in a pipeline; else the widest group that the model's heads allow."""
+    facts, accelerator, most = site.choice.known.facts, site.accelerator, site.offer.node_gpus
+    widest = tensor_parallel_limit(accelerator, node_gpus=most)
+    if accelerator.scale_up_domain == 1:
+        widest = min(widest, _PREFERRED_OVER_PCIE)
+    workable = tensor_parallel_sizes(facts, accelerator, node_gpus=widest)
+    for gpus in _SIZES:
+        group = max((size for size in workable if size <= gpus), default=0)
+        if group and group < gpus <= most and gpus // group <= facts.layers:
+            yield Way(group, pipeline_parallel=gpus // group)
+
+
+def lay(site: Site, ways: Iterable[Way]) -> Layouts:
+    """Every way that fits within the ceiling and may be worth it, and why others do not."""
+    laid: list[Laid] = []
+    lost: list[Rejection] = []
+    for way in ways:
+        if _enough(site, laid, way):
             break
-    return tuple(plans), tuple(lost)
+        found = site.try_way(way)
+        if isinstance(found, Misfit):
+            # A variation of a size says nothing that the size itself did not say.
+            lost.extend([] if way.spread_experts else [site.lost(way.tensor_parallel, found.reason, found.message)])
+            continue
+        plan = _plan(site, found, way)
+        too_dear = _above_ceiling(site, plan)
+        if too_dear:
+            lost.extend(too_dear)
+            # A larger size only costs more from here on.
+            break
+        laid.append(Laid(plan, found.judgement))
+    return Layouts(tuple(laid), tuple(lost))
+
+
+def _enough(site: Site, laid: list[Laid], way: Way) -> bool:
+    """Sizes beyond the first that carries with room only cost more, unless replicas follow the load; one is shown.
+
+    Of a format that is used only to fit, the first is all that is wanted.
+    """
+    load, only_to_fit = site.wants.load, site.choice.standing.liked > Standing.PUBLISHED
+    if not laid or (load.fewest_replicas < load.most_replicas and not only_to_fit):
+        return False
+    shown = 1 if site.detailed and not only_to_fit else 0
+    beyond = {each.plan.gpus for each in laid if each.plan.gpus < way.gpus and holds_batch(site.wants, each.plan)}
+    return len(beyond) > shown
 
 
 def holds_batch(wants: Requirements, plan: Plan) -> bool:
     """True where the KV cache holds enough requests of mean length for the GPU to work in batches."""
     load = wants.load
     batch = min(_SMALLEST_BATCH, load.concurrency or _SMALLEST_BATCH)
-    return sequences_that_fit(plan.memory, tokens=load.request_tokens) >= batch
+    if plan.expected is not None and load.total_requests_per_second is not None:
+        batch = min(batch, plan.expected.concurrency)
+    return sequences_that_fit(plan.memory, tokens=load.request_tokens) * plan.attention_ranks >= batch
 
 
-def _cramped(site: _Site, plan: Plan) -> Rejection:
-    load = site.wants.load
-    holds = sequences_that_fit(plan.memory, tokens=load.request_tokens)
-    message = f"it fits, and its KV cache holds {holds} requests of {load.request_tokens:,} tokens: less than a batch"
-    return site.lost(plan.gpus, RejectionReason.NOT_PREFERRED, message)
-
-
-def _runner(wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice) -> _Runner | None:
-    """The first engine that can run the checkpoint here, at the pool's own version where it names one."""
-    for engine in wants.engines:
-        if not engine_supports(engine, accelerator, choice.known.checkpoint.precision):
-            continue
-        own = next((image for image in offer.images if image.engine is engine), None)
-        if own is not None:
-            return _Runner(engine, own.version, own.image)
-        version = DEFAULT_VERSIONS[engine]
-        return _Runner(engine, version, default_image(engine, version, accelerator.vendor))
-    return None
-
-
-def _no_engine(wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice) -> Rejection:
-    precision, names = choice.known.checkpoint.precision, wants.engines
-    who = f"neither {' nor '.join(names)} runs" if len(names) > 1 else f"{names[0]} does not run"
-    message = f"{who} {precision} on {accelerator.name}; would work: another engine, or a variant in another precision"
-    engine = names[0] if len(names) == 1 else ""
-    return Rejection(RejectionReason.ENGINE_UNSUPPORTED, message, offer.name, engine, precision)
-
-
-def _plan(site: _Site, found: Fit, size: int) -> Plan:
+def _plan(site: Site, found: Fit, way: Way) -> Plan:
     settings, price = found.settings, site.offer.price
     return Plan(
         pool=site.offer.name,
@@ -151,19 +206,21 @@ def _plan(site: _Site, found: Fit, size: int) -> Plan:
         engine_version=site.runner.version,
         image=site.runner.image,
         checkpoint=site.choice.known.checkpoint,
-        tensor_parallel=size,
-        pipeline_parallel=1,
+        tensor_parallel=way.tensor_parallel,
+        pipeline_parallel=way.pipeline_parallel,
         expert_parallel=found.expert_parallel,
         max_context_tokens=settings.max_context_tokens,
         max_sequences=settings.max_sequences,
         max_batched_tokens=settings.max_batched_tokens,
-        kv_cache_dtype="auto",
+        kv_cache_dtype=site.wants.kv_cache_dtype,
         memory=found.memory,
-        price_per_replica_hour=price * size if price else None,
+        price_per_replica_hour=price * way.gpus if price else None,
+        attention_ranks=way.attention_ranks,
+        expected=found.judgement.expected,
     )
 
 
-def _above_ceiling(site: _Site, plan: Plan) -> tuple[Rejection, ...]:
+def _above_ceiling(site: Site, plan: Plan) -> tuple[Rejection, ...]:
     price, ceiling = plan.price_per_replica_hour, site.wants.ceiling
     if ceiling is None or price is None or price.micro <= ceiling.micro:
         return ()
@@ -171,10 +228,10 @@ def _above_ceiling(site: _Site, plan: Plan) -> tuple[Rejection, ...]:
         f"{plan.gpus} x {plan.accelerator} at {site.offer.price} cost {price}/h per replica, the ceiling is {ceiling};"
         f" would work: a ceiling of {price}"
     )
-    return (site.lost(plan.gpus, RejectionReason.PRICE_CEILING, message),)
+    return (site.lost(plan.tensor_parallel, RejectionReason.PRICE_CEILING, message),)
 
 
-def _uncut(site: _Site) -> Iterator[Rejection]:
+def _uncut(site: Site) -> Iterator[Rejection]:
     """The sizes that the nodes would hold and the model cannot be cut into; a problem of all sizes is told once."""
     facts, most = site.choice.known.facts, site.offer.node_gpus
     workable = tensor_parallel_sizes(facts, site.accelerator, node_gpus=most)
@@ -186,11 +243,11 @@ def _uncut(site: _Site) -> Iterator[Rejection]:
             yield site.lost(size, RejectionReason.SHARDING, problem)
 
 
-def _beyond_node(site: _Site) -> Iterator[Rejection]:
+def _beyond_node(site: Site) -> Iterator[Rejection]:
     """The smallest size that would fit a whole node of this GPU, where the pool's nodes are smaller."""
     facts, most = site.choice.known.facts, site.offer.node_gpus
     for size in tensor_parallel_sizes(facts, site.accelerator, node_gpus=max(_WHOLE_NODE_GPUS, most)):
-        if size > most and isinstance(site.try_size(size), Fit):
+        if size > most and isinstance(site.try_way(Way(size)), Fit):
             message = f"needs {size} GPUs on one node, the largest has {most}; would work: nodes with {size} GPUs"
             yield site.lost(size, RejectionReason.NO_WHOLE_NODE, message)
             return

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from penstock.api.formats import EngineName
+from penstock.api.inferencepool import CapacityType
 from penstock.api.quantities import Money
 from penstock.api.references import AllowedNamespaces, NamespacesFrom
 from penstock.catalogue.accelerators import Accelerator
@@ -16,9 +17,25 @@ from penstock.planner.fleet import Pool
 from penstock.planner.plan import Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
 
-__all__ = ["Image", "Market", "Offer", "admits", "inside_borders", "market_of", "refuse_pool"]
+__all__ = [
+    "CAPACITY_ORDER",
+    "Image",
+    "Market",
+    "Offer",
+    "admits",
+    "inside_borders",
+    "market_of",
+    "refuse_pool",
+    "with_interruptions",
+]
 
 _LARGEST_NODE_GPUS = 8
+
+CAPACITY_ORDER = (CapacityType.RESERVED, CapacityType.ON_DEMAND, CapacityType.SPOT)
+"""At the same cost: what is paid for anyhow, then what stays, then what may be taken away."""
+
+_INTERRUPTIONS_PERCENT = 5
+"""Half an hour until a replacement serves, about every ten hours: what spot capacity really costs beyond its price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +49,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One pool. `node_gpus` is its largest node (a full one of its kind where it has none yet but can grow)."""
+    """One pool. `node_gpus` is its largest node (a full one of its kind where it has none yet but can grow).
+
+    `rdma`: pods here can get the network that carries a KV cache from one node to another.
+    """
 
     name: str
     accelerator: Accelerator | None = field(hash=False)
@@ -45,6 +65,8 @@ class Offer:
     images: tuple[Image, ...]
     allowed_from: NamespacesFrom
     allowed_labels: tuple[tuple[str, str], ...]
+    capacity_type: CapacityType = CapacityType.ON_DEMAND
+    rdma: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,11 +113,18 @@ def _offer(pool: Pool) -> Offer:
         images=tuple(Image(each.engine, each.version, each.image) for each in spec.engine_images),
         allowed_from=allowed.from_,
         allowed_labels=_labels(allowed),
+        capacity_type=spec.price.capacity_type if spec.price else CapacityType.ON_DEMAND,
+        rdma=spec.fabric is not None and bool(spec.fabric.rdma_resource),
     )
 
 
 def _labels(allowed: AllowedNamespaces) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(allowed.selector.match_labels.items())) if allowed.selector else ()
+
+
+def with_interruptions(cost: int, capacity_type: CapacityType) -> int:
+    """A cost as it is compared: spot capacity with what its interruptions waste."""
+    return cost * (100 + _INTERRUPTIONS_PERCENT) // 100 if capacity_type is CapacityType.SPOT else cost
 
 
 def admits(offer: Offer, labels: frozenset[tuple[str, str]]) -> bool:
@@ -119,7 +148,12 @@ def refuse_pool(offer: Offer, wants: Requirements) -> Rejection | None:
     if wants.pools and offer.name not in wants.pools:
         listed = ", ".join(wants.pools)
         return _refusal(offer, RejectionReason.NOT_PREFERRED, f"`spec.placement.pools` lists only {listed}")
-    return _refuse_consent(offer, wants) or _refuse_borders(offer, wants) or _refuse_equipment(offer, wants)
+    return (
+        _refuse_consent(offer, wants)
+        or _refuse_borders(offer, wants)
+        or _refuse_capacity(offer, wants)
+        or _refuse_equipment(offer, wants)
+    )
 
 
 def _refuse_consent(offer: Offer, wants: Requirements) -> Rejection | None:
@@ -146,6 +180,16 @@ def _refuse_borders(offer: Offer, wants: Requirements) -> Rejection | None:
     if not stands:
         message += "; would work: the true `spec.location.countries` on the pool"
     return _refusal(offer, RejectionReason.JURISDICTION, message)
+
+
+def _refuse_capacity(offer: Offer, wants: Requirements) -> Rejection | None:
+    if not wants.capacity_types or offer.capacity_type in wants.capacity_types:
+        return None
+    message = (
+        f"its capacity is {offer.capacity_type}, and `spec.placement.capacityTypes` lists only"
+        f" {', '.join(wants.capacity_types)}; would work: {offer.capacity_type} in that list"
+    )
+    return _refusal(offer, RejectionReason.CAPACITY_TYPE, message)
 
 
 def _refuse_equipment(offer: Offer, wants: Requirements) -> Rejection | None:

@@ -17,6 +17,7 @@ __all__ = [
     "Plan",
     "Rejection",
     "RejectionReason",
+    "plan_rejection",
 ]
 
 
@@ -25,14 +26,18 @@ class RejectionReason(StrEnum):
 
     NOT_PREFERRED = "NotPreferred"
     COSTS_MORE = "CostsMore"
+    DOMINATED = "Dominated"
+    PREFILL_DECODE = "PrefillDecodeApart"
     POOL_NOT_FOUND = "PoolNotFound"
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     JURISDICTION = "OutsideJurisdiction"
+    CAPACITY_TYPE = "CapacityTypeNotAllowed"
     PRICE_CEILING = "AbovePriceCeiling"
     PRICE_UNKNOWN = "PriceUnknown"
     NO_ACCELERATOR = "AcceleratorUnknown"
     NO_NODES = "NoNodes"
     NO_CHECKPOINT = "NoCheckpointForPrecision"
+    PRECISION_POLICY = "PrecisionNotAllowed"
     PRECISION_UNSUPPORTED = "PrecisionUnsupported"
     ENGINE_UNSUPPORTED = "EngineUnsupported"
     SHARDING = "CannotShard"
@@ -43,6 +48,8 @@ class RejectionReason(StrEnum):
     NO_WHOLE_NODE = "NoNodeLargeEnough"
     NO_FREE_GPUS = "NoFreeGPUs"
     QUOTA = "QuotaExceeded"
+    BUDGET = "BudgetExceeded"
+    YIELDED = "GivenToAnother"
     NODE_CACHE = "NoNodeCache"
     WAITED_IN_VAIN = "WaitedInVain"
     FAILED_TO_START = "FailedToStart"
@@ -157,6 +164,18 @@ class Rejection:
     engine: str = ""
     precision: str = ""
     tensor_parallel: int = 0
+
+
+def plan_rejection(plan: Plan, reason: RejectionReason, message: str) -> Rejection:
+    """A rejection of exactly this plan."""
+    return Rejection(
+        reason,
+        message,
+        pool=plan.pool,
+        engine=plan.engine,
+        precision=plan.checkpoint.precision,
+        tensor_parallel=plan.tensor_parallel,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """How a model may be cut over GPUs: which tensor-parallel sizes work, and why the others do not."""
 
+from collections.abc import Iterable
+
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import AttentionKind, ModelFacts
 
@@ -7,6 +9,7 @@ __all__ = ["expert_parallel_needed", "shard_problem", "tensor_parallel_limit", "
 
 _SIZES = (1, 2, 4, 8, 16)
 _TOLERATED_OVER_PCIE = 4
+_LINKED_SERVER = 8
 _SINGLE_CHIP_SERVERS = frozenset({"hopper"})
 
 
@@ -37,16 +40,53 @@ def expert_parallel_needed(facts: ModelFacts, accelerator: Accelerator, tensor_p
 
 
 def shard_problem(
-    facts: ModelFacts, accelerator: Accelerator, tensor_parallel: int, *, expert_parallel: bool
+    facts: ModelFacts,
+    accelerator: Accelerator,
+    tensor_parallel: int,
+    *,
+    expert_parallel: bool,
+    attention_ranks: int = 1,
+    pipeline_parallel: int = 1,
+    redundant_experts: bool = False,
+    across_nodes: bool = False,
 ) -> str | None:
-    """Why the model cannot be cut this way, with what would work; None where it can."""
+    """Why the model cannot be cut this way, with what would work; None where it can.
+
+    `attention_ranks` of the `tensor_parallel` GPUs attend to requests of their own. With `redundant_experts` whole
+    experts need not come out even, and `across_nodes` says that a fast network joins the nodes of one group.
+    """
+    ranks_problem = _ranks_problem(facts, tensor_parallel, attention_ranks)
+    if ranks_problem:
+        return ranks_problem
+    group = tensor_parallel // attention_ranks
     return (
         _kernel_problem(facts, accelerator)
-        or _domain_problem(accelerator, tensor_parallel)
-        or _heads_problem(facts, tensor_parallel)
-        or _experts_problem(facts, tensor_parallel, expert_parallel=expert_parallel)
-        or _dense_problem(facts, tensor_parallel)
+        or _domain_problem(accelerator, tensor_parallel, across_nodes=across_nodes)
+        or _stages_problem(facts, pipeline_parallel)
+        or _heads_problem(facts, group)
+        or _experts_problem(facts, tensor_parallel, whole=expert_parallel, redundant=redundant_experts)
+        or _dense_problem(facts, group)
     )
+
+
+def _ranks_problem(facts: ModelFacts, tensor_parallel: int, attention_ranks: int) -> str | None:
+    """Ranks with attention of their own share experts; a dense model has nothing to share."""
+    if attention_ranks == 1:
+        return None
+    if not facts.experts:
+        return f"data-parallel attention needs experts to share; use {attention_ranks} replicas instead"
+    if attention_ranks < 1 or tensor_parallel % attention_ranks:
+        return (
+            f"{tensor_parallel} GPUs cannot form {attention_ranks} attention ranks of one size;"
+            f" use {_listed(size for size in _SIZES if tensor_parallel % size == 0)}"
+        )
+    return None
+
+
+def _stages_problem(facts: ModelFacts, pipeline_parallel: int) -> str | None:
+    if 1 <= pipeline_parallel <= max(1, facts.layers):
+        return None
+    return f"{facts.layers} layers cannot form {pipeline_parallel} pipeline stages; use 1 to {facts.layers}"
 
 
 def _kernel_problem(facts: ModelFacts, accelerator: Accelerator) -> str | None:
@@ -57,9 +97,10 @@ def _kernel_problem(facts: ModelFacts, accelerator: Accelerator) -> str | None:
     return f"latent attention has no proven kernels on {accelerator.name}; use one such as A100, H100 or MI300X"
 
 
-def _domain_problem(accelerator: Accelerator, tensor_parallel: int) -> str | None:
+def _domain_problem(accelerator: Accelerator, tensor_parallel: int, *, across_nodes: bool) -> str | None:
+    """Only servers whose GPUs are all linked have networks that carry tensor parallelism from node to node."""
     limit = tensor_parallel_limit(accelerator, node_gpus=tensor_parallel)
-    if tensor_parallel <= limit:
+    if tensor_parallel <= limit or (across_nodes and accelerator.scale_up_domain >= _LINKED_SERVER):
         return None
     return f"{accelerator.name} links at most {limit} GPUs fast enough; use tensor parallel {limit} or less"
 
@@ -73,13 +114,11 @@ def _heads_problem(facts: ModelFacts, tensor_parallel: int) -> str | None:
     return f"{keys} key-value heads cannot be shared or replicated by {tensor_parallel} GPUs; {_divisors(keys)}"
 
 
-def _experts_problem(facts: ModelFacts, tensor_parallel: int, *, expert_parallel: bool) -> str | None:
+def _experts_problem(facts: ModelFacts, tensor_parallel: int, *, whole: bool, redundant: bool) -> str | None:
     if not facts.experts:
         return None
-    if expert_parallel:
-        if facts.experts % tensor_parallel == 0:
-            return None
-        return f"{facts.experts} experts cannot be spread over {tensor_parallel} GPUs; {_divisors(facts.experts)}"
+    if whole:
+        return _whole_experts_problem(facts.experts, tensor_parallel, redundant=redundant)
     width, unit = facts.expert_intermediate, _unit(facts)
     if width % tensor_parallel == 0 and (width // tensor_parallel) % unit == 0:
         return None
@@ -88,6 +127,12 @@ def _experts_problem(facts: ModelFacts, tensor_parallel: int, *, expert_parallel
         f"experts {width} wide cut by {tensor_parallel} are no multiple of the quantisation block of {unit}; "
         f"use tensor parallel {largest}, or {tensor_parallel} with expert parallelism"
     )
+
+
+def _whole_experts_problem(experts: int, tensor_parallel: int, *, redundant: bool) -> str | None:
+    if experts % tensor_parallel == 0 or (redundant and experts > tensor_parallel):
+        return None
+    return f"{experts} experts cannot be spread over {tensor_parallel} GPUs; {_divisors(experts)}"
 
 
 def _dense_problem(facts: ModelFacts, tensor_parallel: int) -> str | None:
@@ -114,5 +159,8 @@ def _largest(width: int, unit: int, *, below: int) -> int:
 
 
 def _divisors(count: int) -> str:
-    sizes = [str(size) for size in _SIZES if size and count % size == 0]
-    return f"use tensor parallel {', '.join(sizes)}"
+    return f"use tensor parallel {_listed(size for size in _SIZES if count % size == 0)}"
+
+
+def _listed(sizes: Iterable[int]) -> str:
+    return ", ".join(str(size) for size in sizes)

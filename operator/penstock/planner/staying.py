@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from penstock.planner.candidates import enumerate_candidates
+from penstock.planner.capacity import Ledger
 from penstock.planner.choosing import Desk, Leaving, no_room
 from penstock.planner.explain import describe
 from penstock.planner.fleet import DeploymentKey, Tenant
@@ -34,11 +35,18 @@ class Recollection:
 
     memories: dict[DeploymentKey, _Memory] = field(default_factory=dict)
 
-    def recall(self, tenant: Tenant, market: Market) -> Decision | None:
-        """The decision, where nothing that it depends on changed."""
+    def recall(self, tenant: Tenant, market: Market, ledger: Ledger) -> Decision | None:
+        """The decision, where nothing that it depends on changed: it was settled, and all of its nodes still stand."""
         memory = self.memories.get(tenant.key)
         if memory is None or memory.tenant is not tenant or memory.market is not market:
             return None
+        assignment = memory.decision.assignment
+        if assignment is None:
+            return None
+        pool, pool_of, ready = assignment.plan.pool, ledger.pool_of, ledger.ready
+        for node in assignment.nodes:
+            if node not in ready or pool_of[node] != pool:
+                return None
         return memory.decision
 
     def keep(self, tenant: Tenant, market: Market, decision: Decision) -> None:
@@ -82,12 +90,13 @@ def _short(
 ) -> Decision:
     """Some replicas have no place in the pool; how long it waits for one before it falls back."""
     plan = assignment.plan
-    why = no_room(desk, tenant, plan).message
-    message = (
-        f"{footing.missing} of {tenant.replicas} replicas have no place in pool {plan.pool}{_after(footing)}: {why}"
-    )
+    why = no_room(desk, tenant, plan)
+    missing = f"{footing.missing} of {tenant.replicas} replicas have no place in pool {plan.pool}{_after(footing)}"
+    message = f"{missing}: {why.message}"
     if footing.short_of_quota >= footing.missing:
-        return Decision(assignment, rejections, RejectionReason.QUOTA, message)
+        of_money = why.reason is RejectionReason.BUDGET
+        reason = RejectionReason.BUDGET if of_money else RejectionReason.QUOTA
+        return Decision(assignment, rejections, reason, message)
     patience = desk.patience_left(tenant)
     return Decision(
         assignment,

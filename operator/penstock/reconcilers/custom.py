@@ -24,7 +24,7 @@ _EXCLUDED_FROM_DIGEST: dict[str, Any] = {
     "rollout": True,
     "max_sensitivity": True,
     "allowed_routes": True,
-    "placement": {"fallback_after_seconds"},
+    "placement": {"fallback_after_seconds", "priority", "move_policy"},
 }
 
 

@@ -14,6 +14,7 @@ from penstock.reconcilers.stored import NodeRecord, PodRecord
 __all__ = ["Membership", "build_pools", "gpus_by_node", "membership"]
 
 _CORDONING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
+_ZONE_LABEL = "topology.kubernetes.io/zone"
 _GPU_TAINT_KEYS = frozenset({"nvidia.com/gpu", "amd.com/gpu"})
 
 
@@ -118,6 +119,7 @@ def _node(
         schedulable=record.schedulable and _tolerated(record, pool),
         allocatable=record.allocatable.get(resource, 0),
         leaving=bool(record.leaving),
+        zone=record.labels.get(_ZONE_LABEL, ""),
     )
 
 

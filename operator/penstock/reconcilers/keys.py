@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-__all__ = ["CERTIFICATES", "PLACEMENT", "Key", "Subject"]
+__all__ = ["CERTIFICATES", "PLACEMENT", "REPLANNING", "Key", "Subject"]
 
 
 class Subject(StrEnum):
@@ -12,6 +12,7 @@ class Subject(StrEnum):
     MODEL_DEPLOYMENT = "modeldeployment"
     INFERENCE_POOL = "inferencepool"
     PLACEMENT = "placement"
+    REPLANNING = "replanning"
     MODEL_FACTS = "modelfacts"
     INFERENCE_GATEWAY = "inferencegateway"
     ROUTING_TABLE = "routingtable"
@@ -38,6 +39,9 @@ class Key(NamedTuple):
 
 PLACEMENT = Key(Subject.PLACEMENT, "", "fleet")
 """The singleton: one writer places all deployments of the cluster."""
+
+REPLANNING = Key(Subject.REPLANNING, "", "fleet")
+"""The singleton: better plans for what serves are looked for now and then, and no placement waits for that."""
 
 CERTIFICATES = Key(Subject.CERTIFICATES, "", "server")
 """The singleton: what the server is known by."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from penstock.cluster.events import EventRecorder, Reference
 from penstock.cluster.resources import MODEL_DEPLOYMENTS
@@ -14,6 +14,8 @@ from penstock.planner.placement import place
 from penstock.planner.plan import Decision
 from penstock.reconcilers.facts import FactsBook
 from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
+from penstock.reconcilers.keys import REPLANNING
+from penstock.reconcilers.replanning import Replanning
 from penstock.reconcilers.tenants import build_tenant
 from penstock.reconcilers.world import Candidate, Decided, World
 from penstock.workqueue.clock import Clock
@@ -39,6 +41,12 @@ class PlacementReconciler:
     clock: Clock
     metrics: Metrics
     events: EventRecorder
+    replanning: Replanning = field(init=False)
+    placed: tuple[FleetSnapshot, Mapping[DeploymentKey, Decision]] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Better plans are looked for by the same clock."""
+        self.replanning = Replanning(self.clock)
 
     async def reconcile(self) -> Result:
         """One pass; again when the earliest fall-back timer ends."""
@@ -47,6 +55,9 @@ class PlacementReconciler:
         for key in self.book.unasked():
             self.world.enqueue(key)
         fleet = self._fleet()
+        moves = self.replanning.moves(fleet)
+        if moves:
+            fleet = replace(fleet, moves=moves)
         candidates = dict(self.world.tenants)
         decisions = await asyncio.to_thread(place, fleet, self.clock.now())
         await self._keep(candidates, decisions)
@@ -56,8 +67,21 @@ class PlacementReconciler:
         self.world.placement_delay = min(
             max(elapsed * _SHARE_OF_A_CORE, _SHORTEST_DELAY_SECONDS), _LONGEST_DELAY_SECONDS
         )
+        if decisions and self.placed is None:
+            self.world.enqueue_after(REPLANNING, self.replanning.wait_seconds)
+        self.placed = fleet, decisions
         timers = [decision.retry_after_seconds for decision in decisions.values() if decision.retry_after_seconds]
         return Result(requeue_after=min(timers, default=None))
+
+    async def plan_anew(self) -> Result:
+        """Look for better plans than those of the last pass; those that may be carried out are, in the next."""
+        if self.placed is not None:
+            fleet, decisions = self.placed
+            statuses = {(custom.namespace, custom.name): custom.status for custom in self.world.deployments}
+            await self.replanning.plan_anew(fleet, decisions, statuses)
+            if self.replanning.moves(fleet):
+                self.world.place_soon()
+        return Result(requeue_after=self.replanning.wait_seconds)
 
     def _fleet(self) -> FleetSnapshot:
         world = self.world

@@ -34,9 +34,10 @@ class Demand:
 
     Either `rates` (requests per second by bucket; replicas follow from the options' throughput) or `replicas`.
     `one_option`: all of its replicas must use the same option, as a deployment with one plan does. `running` counts the
-    replicas that serve now by index of `options`: the churn term is paid for each that goes or comes. `priority`:
-    greater is served first where not everything fits; of equals, the earlier in the problem. `spread` replicas or more
-    must stand in different zones where there are as many.
+    replicas that serve now by index of `options`: the churn term is paid for each that goes or comes, in the costs'
+    unit. `priority`: greater is served first where not everything fits; of equals, as much of them as possible.
+    `slices`: each bucket's rate is cut into as many equal parts, and a part never goes to two options (0: any share
+    may). Spreading over zones is left to whoever picks the nodes.
     """
 
     name: str
@@ -49,14 +50,16 @@ class Demand:
     priority: int = 0
     running: Mapping[int, int] = field(default_factory=dict)
     churn: int = 0
+    slices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
     """One pool: the free GPUs of each of its nodes (those of running replicas that may move counted as free).
 
-    A replica of at most a node's size stands on one node; a larger one takes whole nodes of `node_gpus` GPUs.
-    `unpacked`: the GPUs are one number and nodes do not matter (`free` has one entry).
+    A replica of at most a node's size stands on one node; a larger one takes whole nodes of `node_gpus` GPUs. No node
+    has more than `node_gpus`; one with less than nothing free, as after GPUs were lost, has none free. `unpacked`: the
+    GPUs are one number and nodes do not matter (the entries of `free` are added up).
     """
 
     pool: str
@@ -87,8 +90,10 @@ class Problem:
 class Allocation:
     """The answer.
 
-    `replicas`: by demand, replicas by index of its options (only those that are used). `shed`: by demand, the share
-    (0 to 1] of its rates or replicas that found no place, with the pools, budgets or `options` that bind in `binding`.
+    `replicas`: by demand, replicas by index of its options (only those that are used). `shares`: by demand, what each
+    of those options serves of every bucket (empty where the demand states no rates). `shed`: by demand, the share
+    (0 to 1] of its rates or replicas that found no place, with what binds in `binding`: names of pools and budgets,
+    `mostReplicas`, or `options` where none of its options can serve it anywhere.
     `cost` is micro-units per hour without penalties and churn, `bound` what no allocation of the same service can
     undercut (equal to `cost` plus penalties and churn where `proved`), `gap` their relative distance.
     """
@@ -100,3 +105,4 @@ class Allocation:
     bound: int
     gap: float
     proved: bool
+    shares: Mapping[str, Mapping[int, tuple[float, ...]]] = field(default_factory=dict)

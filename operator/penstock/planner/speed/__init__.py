@@ -10,6 +10,7 @@ from penstock.planner.speed.load import (
     prefill_tokens_per_second,
     speed,
     speed_at_rate,
+    speeds,
     unvalidated,
 )
 from penstock.planner.speed.replica import (
@@ -35,5 +36,6 @@ __all__ = [
     "prefill_tokens_per_second",
     "speed",
     "speed_at_rate",
+    "speeds",
     "unvalidated",
 ]

@@ -59,6 +59,7 @@ class Amounts:
     activations: float
     routed_activations: float
     prompt_tokens: float
+    prompt_passes: float
     output_tokens: float
     tokens_per_step: float
     tokens_checked: float
@@ -97,6 +98,7 @@ def amounts_of(replica: Replica, traffic: Traffic) -> Amounts:
         activations=float(facts.layers * facts.hidden),
         routed_activations=moe * facts.experts_per_token * facts.hidden,
         prompt_tokens=fresh,
+        prompt_passes=max(1.0, fresh / max(1, replica.max_batched_tokens)),
         output_tokens=float(output),
         tokens_per_step=1 + traffic.accepted_drafts,
         tokens_checked=1 + traffic.accepted_drafts / _ACCEPTED_OF_DRAFTED,

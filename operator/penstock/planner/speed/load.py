@@ -1,14 +1,14 @@
 """A replica under load: latency and throughput at a concurrency or a rate, and the greatest load within promises."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from penstock.catalogue.roofline import Residual, Tuning, derates, residual, tuning
+from penstock.catalogue.roofline import Residual, Tuning, derates, residual, tuning, under_load
 from penstock.planner.speed.amounts import Amounts, amounts_of
 from penstock.planner.speed.replica import PLANNED_UTILISATION, Bound, Capacity, Promise, Replica, Speed, Traffic
 from penstock.planner.speed.steps import first_token_seconds, interference_seconds, prefill_seconds, step_seconds
 
-__all__ = ["capacity", "decode_speed", "prefill_tokens_per_second", "speed", "speed_at_rate", "unvalidated"]
+__all__ = ["capacity", "decode_speed", "prefill_tokens_per_second", "speed", "speed_at_rate", "speeds", "unvalidated"]
 
 _MOST_CONCURRENT = 65_536
 _HALVINGS = 40
@@ -18,42 +18,43 @@ _RANDOM_ARRIVALS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """All that does not depend on the load, and how much slower the replica is than formula and fitted constants."""
+    """All that does not depend on the load; `time` is how much slower the replica is than formula and constants."""
 
     amounts: Amounts
     tuning: Tuning
     residual: Residual
     time: float
-    saturation: float
     resident: float
 
     def step(self, running: float) -> float:
-        """Seconds of one step; what comes with load is stretched by `saturation`."""
-        taken = step_seconds(self.amounts, self.tuning, running)
-        if self.saturation != 1:
-            taken = self.saturation * taken - (self.saturation - 1) * step_seconds(self.amounts, self.tuning, 1)
-        return taken * self.time * self.residual.step
+        """Seconds of one step."""
+        return step_seconds(self.amounts, self.tuning, running) * self.time * self.residual.step
 
     def interference(self, running: float) -> float:
         """Seconds that prompts of others add to each step."""
-        taken = interference_seconds(self.amounts, self.tuning, running) * self.saturation
-        return taken * self.time * self.residual.step
+        return interference_seconds(self.amounts, self.tuning, running) * self.time * self.residual.step
 
     def prefill(self) -> float:
         """Seconds of one prompt alone."""
-        return prefill_seconds(self.amounts, self.tuning) * self.time * self.saturation * self.residual.step
+        return prefill_seconds(self.amounts, self.tuning) * self.time * self.residual.step
 
     def first(self, running: float) -> float:
         """Seconds to the first token of a request that finds room."""
         step = step_seconds(self.amounts, self.tuning, running)
         step += interference_seconds(self.amounts, self.tuning, running)
         taken = first_token_seconds(self.amounts, self.tuning, running, step=step)
-        return taken * self.time * self.saturation * self.residual.first_token
+        return taken * self.time * self.residual.first_token
 
 
 def speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
     """Latency and throughput with `concurrency` requests in flight (at least 1)."""
     return _closed_loop(_model(replica, traffic), concurrency)
+
+
+def speeds(replica: Replica, traffic: Traffic) -> Callable[[int], Speed]:
+    """`speed` for any number of requests in flight, with what does not depend on it worked out once."""
+    model = _model(replica, traffic)
+    return lambda concurrency: _closed_loop(model, concurrency)
 
 
 def decode_speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
@@ -123,10 +124,9 @@ def _model(replica: Replica, traffic: Traffic) -> _Model:
         time, saturation = time * derate.time, saturation * derate.saturation
     return _Model(
         amounts=amounts_of(replica, traffic),
-        tuning=tuning(engine, replica.accelerator, facts.precision),
+        tuning=under_load(tuning(engine, replica.accelerator, facts.precision), saturation),
         residual=residual(facts.architecture, engine, version, replica.accelerator, facts.precision),
         time=time,
-        saturation=saturation,
         resident=float(max(1, replica.most_resident)) if replica.most_resident is not None else float("inf"),
     )
 

@@ -8,6 +8,9 @@ from penstock.planner.speed.amounts import Amounts
 
 __all__ = ["first_token_seconds", "interference_seconds", "prefill_seconds", "step_seconds"]
 
+_FEW = 9
+"""Requests beyond which about as many steps pass before a first token as ever do. With it, and `steps_before` below
+ten, time to the first token grows less than in proportion to the load: throughput never falls."""
 _OVERLAP = 3
 """Memory traffic and arithmetic overlap: a step takes their 3-norm, near the greater of the two."""
 
@@ -25,13 +28,14 @@ def step_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
 
 
 def prefill_seconds(amounts: Amounts, tuning: Tuning) -> float:
-    """The whole prompt of one request, nothing else running."""
+    """The whole prompt of one request, nothing else running; each pass of a prompt in pieces starts all layers."""
     peak = amounts.peak_per_second * tuning.arithmetic
     dense = amounts.dense_operations / (peak * tuning.prefill_arithmetic)
     experts = amounts.expert_operations / (peak * tuning.expert_prefill_arithmetic)
     moving = amounts.link_seconds / tuning.link_efficiency + _activation_seconds(amounts, tuning) / amounts.ranks
     attention = amounts.attention_operations / (amounts.plain_peak_per_second * tuning.attention_arithmetic)
-    return amounts.prompt_tokens * (dense + experts + moving) + attention + amounts.layers * tuning.prefill_layer
+    started = amounts.prompt_passes * amounts.layers * tuning.prefill_layer
+    return amounts.prompt_tokens * (dense + experts + moving) + attention + started
 
 
 def interference_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
@@ -48,8 +52,8 @@ def first_token_seconds(amounts: Amounts, tuning: Tuning, running: float, *, ste
     prefill = prefill_seconds(amounts, tuning)
     others = interference_seconds(amounts, tuning, running) / step
     before = tuning.own_prompt + tuning.wave * (running - 1) + tuning.queue * others
-    steps = 1 + tuning.steps_before * (running - 1) / running
-    return tuning.admission + steps * step + prefill * before
+    steps = tuning.steps_before * (running - 1) / (running + _FEW)
+    return tuning.admission + step + steps * (_launch_seconds(amounts, tuning) + tuning.step) + prefill * before
 
 
 def _reading_seconds(amounts: Amounts, tuning: Tuning, batch: float, tokens: float) -> float:

@@ -1,0 +1,108 @@
+"""Options that name GPUs, prices and rates: what they mean, or a refusal with field, value, reason and cure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from penstock.api.quantities import Money
+from penstock.api.refusals import Refused
+from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, by_name
+from penstock.cli.refusing import option_refused
+from penstock.planner.exchange import NO_RATES, Rates
+
+__all__ = ["accelerators_named", "amount_of", "limited_rate", "prices_named", "rates_named"]
+
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([A-Z]{3})?")
+_BASE = "USD"
+_MOST_REQUESTS_PER_SECOND = Decimal(1_000_000)
+
+
+def accelerators_named(words: Sequence[str]) -> tuple[Accelerator, ...]:
+    """Every GPU type that is meant, each once, in the order of the catalogue; all of them where none is named."""
+    if not words:
+        return tuple(ACCELERATORS.values())
+    meant = {each.name for word in words for each in _meant(word, "--gpu")}
+    return tuple(each for each in ACCELERATORS.values() if each.name in meant)
+
+
+def _meant(word: str, field: str) -> tuple[Accelerator, ...]:
+    """The type of that name, else all whose name starts with that word (`l4` is no L40S), else with those letters."""
+    lowered = word.lower()
+    starting = [each for each in ACCELERATORS.values() if lowered and each.name.lower().startswith(lowered)]
+    whole = [each for each in starting if f"{each.name.lower()}-".startswith(f"{lowered}-")]
+    if starting:
+        return tuple(whole or starting)
+    try:
+        return (by_name(word),)
+    except Refused as refused:
+        first = refused.refusals[0]
+        cure = f"{first.cure}, or see `penstock catalogue accelerators`"
+        raise option_refused(field=field, value=word, reason=first.reason, cure=cure) from refused
+
+
+def amount_of(field: str, text: str) -> Money:
+    """`90`, `2.50` or `2.10EUR`; US dollars where no currency is said."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        reason = "is no amount: a decimal number that is not negative, with at most six places"
+        raise option_refused(field=field, value=text, reason=reason, cure="Write it as in 90, 2.50 or 2.10EUR")
+    return Money.parse(match[1], match[2] or _BASE)
+
+
+def prices_named(pairs: Sequence[str]) -> Mapping[str, Money]:
+    """Prices per GPU-hour by GPU type; a later one goes before an earlier one."""
+    prices: dict[str, Money] = {}
+    for pair in pairs:
+        word, separator, amount = pair.partition("=")
+        if not separator or _AMOUNT.fullmatch(amount.strip()) is None:
+            reason = "is not GPU=AMOUNT with a decimal number that is not negative"
+            cure = "Write it as in H100-SXM-80GB=2.50 or H100=2.10EUR"
+            raise option_refused(field="--price", value=pair, reason=reason, cure=cure)
+        price = amount_of("--price", amount)
+        prices |= dict.fromkeys((each.name for each in _meant(word.strip(), "--price")), price)
+    currencies = sorted({price.currency for price in prices.values()})
+    if len(currencies) > 1:
+        reason = f"its prices are in {' and '.join(currencies)}, which cannot be compared"
+        cure = "Give all of them in one currency"
+        raise option_refused(field="--price", value=", ".join(pairs), reason=reason, cure=cure)
+    return prices
+
+
+def rates_named(pairs: Sequence[str]) -> Rates:
+    """What currencies are worth in US dollars; no rate at all where none is named."""
+    if not pairs:
+        return NO_RATES
+    try:
+        return Rates.parse(_BASE, dict(_pair(pair) for pair in pairs))
+    except Refused as refused:
+        first = refused.refusals[0]
+        value = f"{first.field.removeprefix('rates.')}={first.value}"
+        raise option_refused(field="--exchange-rate", value=value, reason=first.reason, cure=first.cure) from refused
+
+
+def _pair(pair: str) -> tuple[str, str]:
+    currency, separator, worth = pair.partition("=")
+    if not separator:
+        reason = "is not CURRENCY=AMOUNT"
+        raise option_refused(field="--exchange-rate", value=pair, reason=reason, cure="Write it as in EUR=1.08")
+    return currency.strip(), worth.strip()
+
+
+def limited_rate(text: str | None) -> Decimal | None:
+    """Requests per second; None where nobody said."""
+    if text is None:
+        return None
+    try:
+        rate = Decimal(text)
+    except InvalidOperation:
+        rate = Decimal("NaN")
+    if not rate.is_finite() or rate <= 0:
+        raise option_refused(
+            field="--requests-per-second", value=text, reason="is not a number above 0", cure="Write it as in 12 or 0.5"
+        )
+    if rate > _MOST_REQUESTS_PER_SECOND:
+        reason = f"is more than {_MOST_REQUESTS_PER_SECOND:,}, which no fleet answers"
+        raise option_refused(
+            field="--requests-per-second", value=text, reason=reason, cure="State what one deployment gets"
+        )
+    return rate

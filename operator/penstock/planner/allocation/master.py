@@ -1,0 +1,332 @@
+"""Large parts whose needs mix options: column generation over patterns.
+
+A model of all replicas and shares has a weak relaxation where most needs take two or three replicas, and HiGHS spends
+its time on cuts. Here every need takes exactly one pattern (patterns.py), which hides what is whole numbers inside the
+patterns; only room and budgets join them, so that the relaxation is nearly whole by itself. Its dual prices of room
+bound every allocation from below: the sum of each need's best pattern at these prices, less what all room is worth.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from penstock.planner.allocation.highs import INFINITY, Model, Relaxation, Relaxed, minimise
+from penstock.planner.allocation.needs import Need, Service
+from penstock.planner.allocation.packing import Room
+from penstock.planner.allocation.patterns import Found, Pattern, Pricer
+from penstock.planner.allocation.problem import Budget
+
+__all__ = ["Mixed", "mix"]
+
+_MOST_ROUNDS = 40
+_FIRST = 10
+_LARGEST_COST = 1e5
+_WORTHWHILE = 1e-7
+_WHOLE = 1 - 1e-6
+# Patterns that are dearer than a need's best by more than this part of an average need's are left out at the end.
+_PROMISING = 0.3
+# The time of a step of pricing in this language: the core reads no clock, and its work counts against the limit, too.
+_SECONDS_PER_STEP = 1.5e-6
+_STEPS_PER_CHOICE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Services (None: nothing found), a bound of their value in micro-units, and the seconds that it took."""
+
+    services: Mapping[str, Service] | None
+    bound: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Column:
+    """One need's pattern in the master."""
+
+    need: int
+    pattern: Pattern
+    cost: float
+    terms: list[tuple[int, float]]
+
+
+class _Master:
+    """The needs, the rows that join them, and the patterns so far."""
+
+    def __init__(
+        self, needs: tuple[Need, ...], rooms: Mapping[str, tuple[Room, ...]], budgets: tuple[Budget, ...]
+    ) -> None:
+        self.pricers = [Pricer(need) for need in needs]
+        self.limits: list[float] = []
+        self.columns: list[_Column] = []
+        self._seen: set[tuple[int, Pattern]] = set()
+        dearest = max((choice.price for need in needs for choice in need.choices), default=0)
+        self.scale = _LARGEST_COST / max(1, dearest)
+        self.fixed = self.scale * sum(need.demand.churn * sum(need.demand.running.values()) for need in needs)
+        self.churns = [need.demand.churn * self.scale for need in needs]
+        self.prices = [[choice.price * self.scale for choice in need.choices] for need in needs]
+        self.takes: list[list[list[tuple[int, float]]]] = [[[] for _ in need.choices] for need in needs]
+        self._join(rooms, budgets)
+        self.relaxation = Relaxation(
+            [1.0] * len(needs) + [-INFINITY] * len(self.limits), [1.0] * len(needs) + self.limits
+        )
+
+    def _join(self, rooms: Mapping[str, tuple[Room, ...]], budgets: tuple[Budget, ...]) -> None:
+        """Rows of pools and budgets, and what a replica of each choice takes of them."""
+        rows = {pool: [self._row(room.slots) for room in each] for pool, each in sorted(rooms.items())}
+        purses = [
+            (budget, self._row(budget.limit * self.scale)) for budget in sorted(budgets, key=lambda each: each.name)
+        ]
+        for pricer, takes in zip(self.pricers, self.takes, strict=True):
+            for choice, terms in zip(pricer.need.choices, takes, strict=True):
+                pool, gpus = choice.option.pool, choice.option.gpus
+                for room, row in zip(rooms.get(pool, ()), rows.get(pool, ()), strict=True):
+                    if gpus in room.takes:
+                        terms.append((row, float(room.takes[gpus])))
+                for budget, row in purses:
+                    if pricer.need.demand.name in budget.demands and choice.option.cost:
+                        terms.append((row, choice.option.cost * self.scale))
+
+    def _row(self, limit: float) -> int:
+        self.limits.append(float(limit))
+        return len(self.pricers) + len(self.limits) - 1
+
+    def add(self, patterns: Iterable[tuple[int, Pattern]]) -> int:
+        """Add the patterns that are new; how many."""
+        added = []
+        for need, pattern in patterns:
+            if (need, pattern) not in self._seen:
+                self._seen.add((need, pattern))
+                added.append(self._column(need, pattern))
+        if added:
+            self.relaxation.add([each.cost for each in added], [each.terms for each in added])
+            self.columns.extend(added)
+        return len(added)
+
+    def _column(self, need: int, pattern: Pattern) -> _Column:
+        terms: dict[int, float] = {need: 1.0}
+        for position, count in pattern:
+            for row, take in self.takes[need][position]:
+                terms[row] = terms.get(row, 0.0) + take * count
+        cost = self.pricers[need].cost(self.prices[need], self.churns[need], pattern)
+        return _Column(need, pattern, cost, list(terms.items()))
+
+    def taken(self, index: int) -> float:
+        """Room and money that a pattern takes, all rows added up."""
+        return sum(value for _, value in self.columns[index].terms[1:])
+
+    def known(self) -> list[list[Pattern]]:
+        """The patterns so far, by need."""
+        known: list[list[Pattern]] = [[] for _ in self.pricers]
+        for column in self.columns:
+            known[column.need].append(column.pattern)
+        return known
+
+    def at(self, duals: list[float]) -> list[list[float]]:
+        """Prices of replicas with what the room and money that they take are worth."""
+        return [
+            [price - sum(duals[row] * take for row, take in terms) for price, terms in zip(prices, takes, strict=True)]
+            for prices, takes in zip(self.prices, self.takes, strict=True)
+        ]
+
+
+def mix(
+    needs: tuple[Need, ...],
+    rooms: Mapping[str, tuple[Room, ...]],
+    budgets: tuple[Budget, ...],
+    start: Mapping[str, Service],
+    *,
+    seconds: float,
+    gap: float,
+) -> Mixed:
+    """Serve every need whole, to the gap if that is in reach; `start` serves them and holds every constraint."""
+    master = _Master(needs, rooms, budgets)
+    master.add(_first(master, start))
+    generated = _generate(master, seconds=seconds, gap=gap)
+    if generated.relaxed is None:
+        return Mixed(None, generated.bound / master.scale, generated.seconds)
+    target = generated.bound / (1 - 0.95 * gap)
+    picked, spent = _rounded(master, generated.relaxed), generated.seconds
+    if picked is None or sum(column.cost for column in picked) + master.fixed > target:
+        better, taken = _pick(master, generated, picked, target, seconds=seconds - spent, gap=gap)
+        picked, spent = better or picked, spent + taken
+    services = _services(master, picked) if picked else None
+    return Mixed(services, generated.bound / master.scale, spent)
+
+
+def _first(master: _Master, start: Mapping[str, Service]) -> Iterator[tuple[int, Pattern]]:
+    """What the start has, and the cheapest choices alone."""
+    for number, pricer in enumerate(master.pricers):
+        replicas = start[pricer.need.demand.name].replicas
+        positions = {choice.index: position for position, choice in enumerate(pricer.need.choices)}
+        yield number, tuple(sorted((positions[index], count) for index, count in replicas.items()))
+        prices, churn = master.prices[number], master.churns[number]
+        alone = sorted((pricer.cost(prices, churn, each), each) for each in pricer.alone)
+        yield from ((number, pattern) for _, pattern in alone[:_FIRST])
+
+
+@dataclass(frozen=True, slots=True)
+class _Generated:
+    """The best bound, the last relaxation, and the seconds that it took."""
+
+    bound: float
+    relaxed: Relaxed | None
+    seconds: float
+
+
+def _generate(master: _Master, *, seconds: float, gap: float) -> _Generated:
+    """Add patterns until the relaxation is near its bound."""
+    best, last, spent, before, swept = 0.0, None, 0.0, INFINITY, False
+    for _ in range(_MOST_ROUNDS):
+        solved = master.relaxation.solve(seconds - spent)
+        if solved is None:
+            break
+        last, total = solved, solved.cost + master.fixed
+        priced = _priced(master, solved.duals)
+        spent += solved.seconds + priced.seconds
+        slow, before = before - total <= gap / 5 * total, total
+        if slow and priced.losses and not swept and total - max(best, priced.bound) > gap / 2 * total:
+            swept = True
+            spent += _swept(master, priced, seconds=(seconds - spent) / 2, gap=gap)
+        best = max(best, priced.bound)
+        if total - best <= 0.75 * gap * total or spent > seconds / 2 or not master.add(priced.patterns):
+            break
+    return _Generated(best, last, spent)
+
+
+@dataclass(slots=True)
+class _Priced:
+    """A bound at dual prices, the patterns that would improve the relaxation, and the time that it took.
+
+    `losses`: by number of the needs whose pricing gave up, what their share of the bound may be too low by.
+    """
+
+    duals: list[float]
+    bound: float
+    patterns: list[tuple[int, Pattern]]
+    seconds: float
+    losses: dict[int, float]
+
+
+def _priced(master: _Master, duals: list[float]) -> _Priced:
+    """Price every need at these dual prices."""
+    count = len(master.pricers)
+    duals = [*duals[:count], *(min(0.0, dual) for dual in duals[count:])]
+    bound = master.fixed + sum(dual * limit for dual, limit in zip(duals[count:], master.limits, strict=True))
+    priced = _Priced(duals, bound, [], 0.0, {})
+    for number, (prices, known) in enumerate(zip(master.at(duals), master.known(), strict=True)):
+        found = master.pricers[number].find(prices, master.churns[number], known)
+        priced.bound += found.bound
+        priced.seconds += (found.steps + _STEPS_PER_CHOICE * len(prices)) * _SECONDS_PER_STEP
+        if found.given_up:
+            priced.losses[number] = max(0.0, duals[number] - found.bound)
+        _offer(master, priced, number, prices, found)
+    return priced
+
+
+def _offer(master: _Master, priced: _Priced, number: int, prices: list[float], found: Found) -> None:
+    """Keep the patterns that cost less than what the need now pays."""
+    dual = priced.duals[number]
+    worthwhile = dual - _WORTHWHILE * max(1.0, abs(dual))
+    cost, churn = master.pricers[number].cost, master.churns[number]
+    priced.patterns += [(number, each) for each in found.patterns if cost(prices, churn, each) < worthwhile]
+
+
+def _swept(master: _Master, priced: _Priced, *, seconds: float, gap: float) -> float:
+    """Price the needs that gave up with HiGHS, those that matter most first, while that matters; the seconds."""
+    spent, left = 0.0, sum(priced.losses.values())
+    at = master.at(priced.duals)
+    for number, loss in sorted(priced.losses.items(), key=lambda each: (-each[1], each[0])):
+        if left <= gap / 10 * abs(priced.bound) or spent > seconds / 2:
+            break
+        found, taken = master.pricers[number].solve(
+            at[number], master.churns[number], seconds=seconds - spent, gap=gap / 2
+        )
+        spent, left = spent + taken, left - loss
+        if found.patterns:
+            priced.bound += max(0.0, loss - (priced.duals[number] - found.bound))
+            _offer(master, priced, number, at[number], found)
+    return spent
+
+
+def _rounded(master: _Master, relaxed: Relaxed) -> list[_Column] | None:
+    """What the relaxation takes whole; for the other needs, what costs least at its prices and still has room.
+
+    A relaxation splits at most as many needs as there are pools and budgets that are full.
+    """
+    whole = [column for column, value in zip(master.columns, relaxed.values, strict=False) if value > _WHOLE]
+    left = list(master.limits)
+    for column in whole:
+        _take(master, column, left)
+    settled = {column.need for column in whole}
+    offers: dict[int, list[tuple[float, int]]] = {}
+    for index, column in enumerate(master.columns):
+        if column.need not in settled:
+            reduced = column.cost - sum(relaxed.duals[row] * value for row, value in column.terms)
+            offers.setdefault(column.need, []).append((reduced, index))
+    for _, offered in sorted(offers.items(), key=lambda each: (-max(master.taken(i) for _, i in each[1]), each[0])):
+        chosen = next((master.columns[i] for _, i in sorted(offered) if _fits(master, master.columns[i], left)), None)
+        if chosen is None:
+            return None
+        _take(master, chosen, left)
+        whole.append(chosen)
+    return whole
+
+
+def _take(master: _Master, column: _Column, left: list[float]) -> None:
+    for row, value in column.terms[1:]:
+        left[row - len(master.pricers)] -= value
+
+
+def _fits(master: _Master, column: _Column, left: list[float]) -> bool:
+    return all(left[row - len(master.pricers)] >= value - _WORTHWHILE for row, value in column.terms[1:])
+
+
+def _pick(
+    master: _Master,
+    generated: _Generated,
+    start: list[_Column] | None,
+    target: float,
+    *,
+    seconds: float,
+    gap: float,
+) -> tuple[list[_Column] | None, float]:
+    """One pattern for each need, of those that may well be part of an answer within the gap; and the seconds."""
+    duals = generated.relaxed.duals if generated.relaxed else []
+    slack = _PROMISING * abs(generated.bound) / len(master.pricers)
+    kept = {id(column) for column in start or ()}
+    columns = [
+        column
+        for column in master.columns
+        if id(column) in kept or column.cost - sum(duals[row] * value for row, value in column.terms) <= slack
+    ]
+    model, rows = Model(), dict[int, list[tuple[int, float]]]()
+    for index, column in enumerate(columns):
+        model.column(1, integer=True)
+        for row, value in column.terms:
+            rows.setdefault(row, []).append((index, value))
+    for row, terms in sorted(rows.items()):
+        joins = row >= len(master.pricers)
+        model.row(-INFINITY if joins else 1.0, master.limits[row - len(master.pricers)] if joins else 1.0, terms)
+    answer = minimise(
+        model,
+        {index: column.cost for index, column in enumerate(columns)},
+        offset=master.fixed,
+        start={index: float(id(column) in kept) for index, column in enumerate(columns)} if start else None,
+        seconds=seconds,
+        gap=gap / 4,
+        target=target,
+    )
+    if answer.values is None:
+        return None, answer.seconds
+    return [column for column, value in zip(columns, answer.values, strict=True) if round(value)], answer.seconds
+
+
+def _services(master: _Master, picked: list[_Column]) -> dict[str, Service] | None:
+    """The picked patterns as services."""
+    services = {}
+    for column in picked:
+        pricer = master.pricers[column.need]
+        service = pricer.service(column.pattern)
+        if service is None:
+            return None
+        services[pricer.need.demand.name] = service
+    return services

@@ -1,0 +1,51 @@
+"""What a million tokens cost at the load that is planned for, next to what a replica is then expected to do."""
+
+from dataclasses import dataclass
+
+from penstock.api.quantities import MICRO, Money
+from penstock.planner.fleet import Tenant
+from penstock.planner.plan import Expectation, Plan
+from penstock.planner.requirements import Load, requirements_of
+
+__all__ = ["Outlook", "TokenPrice", "outlook", "token_price"]
+
+_SECONDS_PER_HOUR = 3600
+_SHOWN_MICRO = 100
+"""Prices of tokens are estimates: a hundredth of a cent is as fine as they are said."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """What a million tokens cost: over prompt and output tokens together, and over output tokens alone."""
+
+    all_tokens: Money
+    output_tokens: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One replica at its load; None where nothing can be said."""
+
+    expected: Expectation | None
+    price: TokenPrice | None
+
+
+def token_price(price_per_hour: Money, output_tokens_per_second: float, load: Load) -> TokenPrice | None:
+    """The hour's price over the hour's tokens, to a hundredth of a cent; None where there are none."""
+    if output_tokens_per_second <= 0:
+        return None
+    whole = output_tokens_per_second * load.request_tokens / load.output_tokens
+    return TokenPrice(_per_million(price_per_hour, whole), _per_million(price_per_hour, output_tokens_per_second))
+
+
+def _per_million(price: Money, tokens_per_second: float) -> Money:
+    micro = price.micro * MICRO / (tokens_per_second * _SECONDS_PER_HOUR)
+    return Money(price.currency, round(micro / _SHOWN_MICRO) * _SHOWN_MICRO)
+
+
+def outlook(tenant: Tenant, plan: Plan) -> Outlook:
+    """What one replica of the deployment is expected to do, and its tokens' price; None where the plan does not say."""
+    expected, price = plan.expected, plan.price_per_replica_hour
+    if expected is None or price is None:
+        return Outlook(expected, None)
+    return Outlook(expected, token_price(price, expected.output_tokens_per_second, requirements_of(tenant).load))

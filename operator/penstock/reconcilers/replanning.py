@@ -1,0 +1,116 @@
+"""When the whole fleet is planned anew, and since when each better plan has been one.
+
+It takes seconds for a large fleet, so it runs in a thread, some minutes apart, and never holds a placement up.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from penstock.api.modeldeployment import MovePolicy
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move
+from penstock.planner.fleetwide.hysteresis import Destination, Offered, carry_on, destination_of, due, ripe
+from penstock.planner.fleetwide.proposal import Proposal, propose
+from penstock.planner.plan import Decision
+from penstock.reconcilers.stored import parse_time
+from penstock.workqueue.clock import Clock
+
+__all__ = ["Replanning"]
+
+_EVERY_SECONDS = 300.0
+_SHARE_OF_A_CORE = 50
+_TIME_LIMIT_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Replanning:
+    """What is offered; None until the fleet was planned anew once, so that what statuses say stands meanwhile."""
+
+    clock: Clock
+    offered: Mapping[DeploymentKey, Offered] | None = None
+    _next: float = field(default=0.0)
+    _planned: tuple[FleetSnapshot, Mapping[DeploymentKey, Proposal]] | None = None
+
+    def __post_init__(self) -> None:
+        """The first time only when a fleet had time to settle after a start."""
+        self._next = self.clock.monotonic() + _EVERY_SECONDS
+
+    @property
+    def wait_seconds(self) -> float:
+        """Until the fleet is to be planned anew; 0: now."""
+        return max(0.0, self._next - self.clock.monotonic())
+
+    def moves(self, fleet: FleetSnapshot) -> dict[DeploymentKey, Move]:
+        """What may be carried out in the next pass."""
+        automatic = {
+            tenant.key for tenant in fleet.tenants if tenant.spec.placement.move_policy is MovePolicy.AUTOMATIC
+        }
+        return due(self.offered, self.clock.now(), automatic) if self.offered and automatic else {}
+
+    def for_status(self) -> dict[DeploymentKey, dict[str, Any]]:
+        """What statuses are to say of each offer: the fields of a proposal by their names in Python."""
+        return {key: _for_status(each, self.clock.now()) for key, each in self._offered.items()}
+
+    async def plan_anew(
+        self,
+        fleet: FleetSnapshot,
+        decisions: Mapping[DeploymentKey, Decision],
+        statuses: Mapping[DeploymentKey, Mapping[str, Any]],
+    ) -> None:
+        """Look for better plans; the clock of one that stands already, here or in a status, runs on."""
+        known = _told(statuses)
+        known.update((key, (destination_of(each.proposal.target), each.since)) for key, each in self._offered.items())
+        proposals = await self._proposals(fleet, decisions)
+        self.offered = carry_on(known, proposals, self.clock.now())
+
+    async def _proposals(
+        self, fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]
+    ) -> Mapping[DeploymentKey, Proposal]:
+        """The same as before for a fleet in which nothing changed."""
+        started = self.clock.monotonic()
+        if self._planned is None or not _same(self._planned[0], fleet):
+            found = await asyncio.to_thread(propose, fleet, decisions, time_limit_seconds=_TIME_LIMIT_SECONDS)
+            self._planned = fleet, found
+        ended = self.clock.monotonic()
+        self._next = ended + max(_EVERY_SECONDS, (ended - started) * _SHARE_OF_A_CORE)
+        return self._planned[1]
+
+    @property
+    def _offered(self) -> Mapping[DeploymentKey, Offered]:
+        return self.offered or {}
+
+
+def _for_status(offered: Offered, now: datetime) -> dict[str, Any]:
+    proposal, target = offered.proposal, offered.proposal.target
+    return {
+        "pool": target.pool if target else "",
+        "accelerator": target.accelerator if target else "",
+        "engine": target.engine if target else "",
+        "precision": target.checkpoint.precision if target else "",
+        "tensor_parallel": target.tensor_parallel if target else 0,
+        "saving_per_hour": "" if proposal.saving is None else str(proposal.saving),
+        "since": offered.since,
+        "offered": ripe(offered, now),
+        "message": proposal.reason,
+    }
+
+
+def _same(before: FleetSnapshot, after: FleetSnapshot) -> bool:
+    """Told cheaply: tenants are built anew only where something of theirs changed."""
+    if before.pools != after.pools or len(before.tenants) != len(after.tenants):
+        return False
+    return all(old is new for old, new in zip(before.tenants, after.tenants, strict=True))
+
+
+def _told(statuses: Mapping[DeploymentKey, Mapping[str, Any]]) -> dict[DeploymentKey, tuple[Destination, datetime]]:
+    """What statuses said before this process began."""
+    told = {}
+    for key, status in statuses.items():
+        proposal = status.get("proposal") or {}
+        since = parse_time(proposal.get("betterSinceTime"))
+        if since is not None:
+            where = proposal.get("pool", ""), proposal.get("precision", ""), proposal.get("tensorParallel", 0)
+            told[key] = Destination(*where), since
+    return told

@@ -1,0 +1,140 @@
+"""Ripe proposals carried out: who moves, when, how many at once, and who never does."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from builders.fleet import NOW, fleet, nodes, pool, settled, tenant
+from penstock.planner.fleet import FleetSnapshot, Move, Pool, Tenant
+from penstock.planner.fleetwide.hysteresis import (
+    RIPE_AFTER,
+    Destination,
+    Offered,
+    carry_on,
+    destination_of,
+    due,
+    ripe,
+)
+from penstock.planner.fleetwide.proposal import Proposal, propose
+from penstock.planner.placement import place
+from penstock.planner.plan import Decision
+
+AUTOMATIC: dict[str, Any] = {"placement": {"movePolicy": "Automatic"}}
+TO_CHEAP = Move("cheap", "BF16", 1, "a better place: pool cheap serves the same and saves 2.00 USD/h")
+SECOND = timedelta(seconds=1)
+
+
+def standing(*tenants: Tenant, more: Sequence[Pool] = (), on: int = 1) -> FleetSnapshot:
+    """Everybody runs in a dear pool; a cheap one came."""
+    before = fleet([pool("dear", price="3.00", on=on)], *tenants)
+    before = settled(before, place(before, NOW))
+    return replace(before, pools=(*before.pools, *(more or (pool("cheap", price="1.00"),))))
+
+
+def moved(before: FleetSnapshot, *names: str) -> dict[str, Decision]:
+    moves = {("team", name): TO_CHEAP for name in names or ("chat",)}
+    return {key[1]: each for key, each in place(replace(before, moves=moves), NOW).items()}
+
+
+def pool_of(decision: Decision) -> str:
+    assert decision.assignment is not None, decision.message
+    return decision.assignment.plan.pool
+
+
+def test_a_ripe_move_is_a_new_place_beside_the_old_one_and_says_why() -> None:
+    decision = moved(standing(tenant(spec=AUTOMATIC)))["chat"]
+    assert (pool_of(decision), decision.reason) == ("cheap", "Placed")
+    assert decision.moved_because == TO_CHEAP.why
+
+
+STAYS: dict[str, tuple[dict[str, Any], dict[str, Any], Pool]] = {
+    "it is only proposed": ({}, {}, pool("cheap", price="1.00")),
+    "no free room beside what runs there": (
+        AUTOMATIC,
+        {},
+        pool("cheap", price="1.00", on=nodes("cheap", 1, used=(8,))),
+    ),
+    "room for some replicas": (
+        AUTOMATIC,
+        {"replicas": 3},
+        pool("cheap", price="1.00", on=nodes("cheap", 1, used=(6,))),
+    ),
+    "only in nodes that would have to grow": (AUTOMATIC, {}, pool("cheap", on=0, growth={"maxNodes": 2})),
+    "the plan is no candidate any more": (AUTOMATIC, {}, pool("cheap", price="1.00", accelerator=None)),
+}
+
+
+@pytest.mark.parametrize(("spec", "more", "cheap"), STAYS.values(), ids=STAYS)
+def test_who_stays(spec: dict[str, Any], more: dict[str, Any], cheap: Pool) -> None:
+    decision = moved(standing(tenant(spec=spec, **more), more=[cheap]))["chat"]
+    assert (pool_of(decision), decision.reason) == ("dear", "Kept")
+
+
+def test_one_deployment_at_a_time_leaves_a_pool() -> None:
+    one, two = tenant("one", spec=AUTOMATIC), tenant("two", age=1, spec=AUTOMATIC)
+    before = standing(one, two)
+    decisions = moved(before, "one", "two")
+    assert [pool_of(decisions[name]) for name in ("one", "two")] == ["cheap", "dear"]
+    # The pods of the first are still where they were, and the second waits for them.
+    leaving = replace(before.tenants[0], current=decisions["one"].assignment, bound={})
+    decisions = moved(replace(before, tenants=(leaving, before.tenants[1])), "one", "two")
+    assert [pool_of(decisions[name]) for name in ("one", "two")] == ["cheap", "dear"]
+
+
+def test_a_move_that_is_done_is_not_done_again() -> None:
+    before = standing(tenant(spec=AUTOMATIC))
+    after = settled(before, place(replace(before, moves={("team", "chat"): TO_CHEAP}), NOW))
+    decision = moved(after)["chat"]
+    assert (pool_of(decision), decision.reason, decision.moved_because) == ("cheap", "Kept", "")
+
+
+def test_who_is_about_to_scale_or_to_roll_out_does_not_move_as_well() -> None:
+    before = standing(tenant(spec=AUTOMATIC))
+    for change in ({"replicas": 2}, {"bound": {}, "pending": 1}):
+        shaken = replace(before, tenants=(replace(before.tenants[0], **change),))
+        assert pool_of(moved(shaken)["chat"]) == "dear", change
+
+
+def proposals_of(before: FleetSnapshot) -> dict[tuple[str, str], Proposal]:
+    return propose(before, place(before, NOW))
+
+
+def test_a_proposal_is_ripe_after_it_stood_for_fifteen_minutes() -> None:
+    found = proposals_of(standing(tenant(spec=AUTOMATIC)))
+    key = ("team", "chat")
+    first = carry_on({}, found, NOW)
+    assert first[key].since == NOW
+    known = {key: (destination_of(first[key].proposal.target), NOW)}
+    later = carry_on(known, found, NOW + RIPE_AFTER)
+    assert later[key].since == NOW
+    assert not ripe(later[key], NOW + RIPE_AFTER - SECOND)
+    assert ripe(later[key], NOW + RIPE_AFTER)
+    assert due(later, NOW + RIPE_AFTER - SECOND, {key}) == {}
+    assert due(later, NOW + RIPE_AFTER, {key}) == {key: TO_CHEAP}
+    assert due(later, NOW + RIPE_AFTER, set()) == {}, "it is only proposed"
+
+
+def test_a_break_or_another_destination_starts_the_clock_anew() -> None:
+    found, key = proposals_of(standing(tenant(spec=AUTOMATIC))), ("team", "chat")
+    assert (
+        carry_on({key: (Destination("other", "BF16", 1), NOW)}, found, NOW + RIPE_AFTER)[key].since == NOW + RIPE_AFTER
+    )
+    assert carry_on({}, {}, NOW) == {}
+    ahead = carry_on({key: (Destination("cheap", "BF16", 1), NOW + RIPE_AFTER)}, found, NOW)
+    assert ahead[key].since == NOW, "a clock that was set back is no reason to wait for longer"
+
+
+def test_moves_that_pay_together_are_carried_out_together_or_not_at_all() -> None:
+    found = next(iter(proposals_of(standing(tenant(spec=AUTOMATIC))).values()))
+    keys = {("team", "chat"), ("team", "other")}
+    pair = {key: Offered(replace(found, key=key, together=frozenset(keys)), NOW) for key in keys}
+    later = NOW + RIPE_AFTER
+    assert due(pair, later, keys).keys() == keys
+    assert due(pair, later, {("team", "chat")}) == {}, "the other one is only proposed"
+    young = pair | {("team", "other"): replace(pair["team", "other"], since=later)}
+    assert due(young, later, keys) == {}
+    giving_way = pair | {("team", "other"): Offered(replace(pair["team", "other"].proposal, target=None), NOW)}
+    assert due(giving_way, later, keys) == {}, "nobody's place is taken without people"

@@ -1,0 +1,34 @@
+"""What a plan takes of each pool, and money by currency."""
+
+from builders.fleet import NOW, fleet, nodes, pool, tenant
+from penstock.api.quantities import Money
+from penstock.planner.exchange import NO_RATES, Rates
+from penstock.planner.placement import place
+from penstock.planner.totals import by_currency, differences, in_base, money_in_words, pool_totals
+
+FIVE, TWO, EUROS = Money.parse("5", "USD"), Money.parse("2", "USD"), Money.parse("3", "EUR")
+
+
+def test_a_pool_counts_what_others_hold_and_what_is_planned() -> None:
+    one = fleet([pool("p", on=nodes("p", 2, used=[3])), pool("empty", price=None)], tenant(replicas=4))
+    empty, taken = pool_totals(one, place(one, NOW))
+    assert (taken.pool, taken.nodes, taken.gpus, taken.held, taken.planned) == ("p", 2, 16, 3, 4)
+    assert str(taken.price_per_hour) == "8.00 USD"
+    assert (empty.pool, empty.planned, empty.price_per_hour) == ("empty", 0, None)
+
+
+def test_currencies_are_never_added_up() -> None:
+    assert by_currency([FIVE, EUROS, None, TWO]) == (EUROS, Money.parse("7", "USD"))
+    assert money_in_words(by_currency([FIVE, EUROS])) == "3.00 EUR + 5.00 USD"
+    assert money_in_words(()) == "0"
+
+
+def test_rates_turn_what_they_know_into_the_base() -> None:
+    rates = Rates.parse("USD", {"EUR": "1.10"})
+    yen = Money.parse("100", "JPY")
+    assert money_in_words(in_base((EUROS, FIVE, yen), rates)) == "100.00 JPY + 8.30 USD"
+    assert in_base((EUROS, FIVE), NO_RATES) == (EUROS, FIVE)
+
+
+def test_a_difference_has_a_sign() -> None:
+    assert [str(each) for each in differences((FIVE, EUROS), (TWO,))] == ["-3.00 EUR", "-3.00 USD"]
