@@ -1,15 +1,27 @@
 """Better plans in a status: what is kept, what is told, and what the next operator reads."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from builders.observed import add_deployment, empty_world
+from builders.plans import plan
 from penstock.api.plan_status import ProposalStatus
+from penstock.api.quantities import Money
+from penstock.planner.fleetwide.hysteresis import Offered
+from penstock.planner.fleetwide.proposal import Proposal
 from penstock.reconcilers.keys import Key, Subject
-from penstock.reconcilers.proposals import KnownProposal, known_proposal, proposal_change, proposal_status
+from penstock.reconcilers.proposals import (
+    KnownProposal,
+    known_proposal,
+    offered_statuses,
+    proposal_change,
+    proposal_status,
+)
 
+CHAT = ("team", "chat")
 SINCE = datetime(2026, 11, 21, 12, 0, 0, 123, tzinfo=UTC)
 
 
@@ -73,3 +85,20 @@ def test_only_whose_proposal_changed_is_reconciled() -> None:
     world.propose({("team", "a"): proposal(), ("team", "b"): proposal()})
     world.propose({("team", "b"): proposal()})
     assert asked == [Key(Subject.MODEL_DEPLOYMENT, "team", name) for name in ("b", "a")]
+
+
+def test_what_the_planner_offers_is_what_a_status_holds() -> None:
+    """After a quarter of an hour it is offered; without a target, a deployment would give way."""
+    target = plan(pool="b200", accelerator="B200-SXM-180GB")
+    better = Proposal(CHAT, plan(), target, 2, Money("USD", 1_200_000), "it saves 1.20 USD/h", frozenset({CHAT}))
+    since = SINCE.replace(microsecond=0)
+    for minutes, state in ((14, "Considered"), (15, "Offered")):
+        (told,) = offered_statuses({CHAT: Offered(better, since)}, since + timedelta(minutes=minutes)).values()
+        assert (told.pool, told.state, told.saving_per_hour, told.better_since_time) == (
+            "b200",
+            state,
+            "1.20 USD",
+            since,
+        )
+    (gone,) = offered_statuses({CHAT: Offered(replace(better, target=None, saving=None), since)}, since).values()
+    assert (gone.pool, gone.tensor_parallel, gone.saving_per_hour) == ("", 0, "")

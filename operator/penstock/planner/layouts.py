@@ -83,8 +83,15 @@ class Site:
                 load=self.wants.load,
                 promise=self.wants.promise,
                 kv_cache_dtype=self.wants.kv_cache_dtype,
+                correction=self.correction,
             )
         )
+
+    @property
+    def correction(self) -> float:
+        """What engines taught of the model's times here."""
+        model = self.choice.known.checkpoint.model
+        return self.wants.learnt.correction(model, self.accelerator.name, self.runner.engine)
 
     def lost(self, size: int, reason: RejectionReason, message: str) -> Rejection:
         """The rejection of one tensor-parallel size here."""
@@ -217,6 +224,7 @@ def _plan(site: Site, found: Fit, way: Way) -> Plan:
         price_per_replica_hour=price * way.gpus if price else None,
         attention_ranks=way.attention_ranks,
         expected=found.judgement.expected,
+        speed_correction=site.correction,
     )
 
 

@@ -15,6 +15,7 @@ from penstock.planner.plan import Decision
 from penstock.reconcilers.facts import FactsBook
 from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
 from penstock.reconcilers.keys import REPLANNING
+from penstock.reconcilers.proposals import offered_statuses
 from penstock.reconcilers.replanning import Replanning
 from penstock.reconcilers.tenants import build_tenant
 from penstock.reconcilers.world import Candidate, Decided, World
@@ -79,6 +80,7 @@ class PlacementReconciler:
             fleet, decisions = self.placed
             statuses = {(custom.namespace, custom.name): custom.status for custom in self.world.deployments}
             await self.replanning.plan_anew(fleet, decisions, statuses)
+            self.world.propose(offered_statuses(self.replanning.offered or {}, self.clock.now()))
             if self.replanning.moves(fleet):
                 self.world.place_soon()
         return Result(requeue_after=self.replanning.wait_seconds)

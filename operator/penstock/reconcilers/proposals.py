@@ -11,8 +11,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from penstock.api.plan_status import ProposalStatus
+from penstock.planner.fleet import DeploymentKey
+from penstock.planner.fleetwide.hysteresis import Offered, ripe
 
-__all__ = ["CONSIDERED", "OFFERED", "KnownProposal", "known_proposal", "proposal_change", "proposal_status"]
+__all__ = [
+    "CONSIDERED",
+    "OFFERED",
+    "KnownProposal",
+    "known_proposal",
+    "offered_statuses",
+    "proposal_change",
+    "proposal_status",
+]
 
 CONSIDERED, OFFERED = "Considered", "Offered"
 _MESSAGE_LENGTH = 1024
@@ -51,6 +61,26 @@ def proposal_status(
         better_since_time=since.replace(microsecond=0),
         state=OFFERED if offered else CONSIDERED,
         message=message[:_MESSAGE_LENGTH],
+    )
+
+
+def offered_statuses(offered: Mapping[DeploymentKey, Offered], now: datetime) -> dict[DeploymentKey, ProposalStatus]:
+    """What the planner offers, as statuses hold it; without a target, a deployment would give way."""
+    return {key: _status(each, offered=ripe(each, now)) for key, each in offered.items()}
+
+
+def _status(each: Offered, *, offered: bool) -> ProposalStatus:
+    proposal, target = each.proposal, each.proposal.target
+    return proposal_status(
+        pool=target.pool if target else "",
+        accelerator=target.accelerator if target else "",
+        engine=target.engine if target else "",
+        precision=target.checkpoint.precision if target else "",
+        tensor_parallel=target.tensor_parallel if target else 0,
+        saving_per_hour=str(proposal.saving) if proposal.saving is not None else "",
+        since=each.since,
+        offered=offered,
+        message=proposal.reason,
     )
 
 
