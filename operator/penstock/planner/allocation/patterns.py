@@ -100,7 +100,7 @@ class Pricer:
     def __init__(self, need: Need) -> None:
         self.need = need
         self._running = tuple(choice.running for choice in need.choices)
-        self._shares_of: dict[Pattern, Service] = {}
+        self._services: dict[Pattern, Service | None] = {}
         self._loads = tuple(choice.loads for choice in need.choices)
         self._by_bucket = tuple(tuple(loads) for loads in zip(*self._loads, strict=True))
         self._runners = tuple((position, choice) for position, choice in enumerate(need.choices) if choice.running)
@@ -127,7 +127,8 @@ class Pricer:
         search.extend(0, 0.0, 0.0, (), 0)
         given_up = search.steps > _MOST_STEPS
         bound = min(limit, search.worth + search.least_wastes[0]) if given_up else limit
-        serving, least = self._judged(sorted(search.leaves), prices, churn)
+        search.leaves.sort()
+        serving, least = self._judged(search.leaves, prices, churn)
         if given_up:
             serving += self._rounded(prices, churn)
         return Found((*serving, *best), min(bound, least), search.steps, given_up)
@@ -177,7 +178,7 @@ class Pricer:
             return Found((), -math.inf, 0, given_up=True), answer.seconds
         replicas = made.services(answer.values)[name].replicas
         pattern = tuple(sorted((positions[index], count) for index, count in replicas.items()))
-        self._shares_of[pattern] = made.services(answer.values)[name]
+        self._services[pattern] = made.services(answer.values)[name]
         return Found((pattern,), answer.bound, 0), answer.seconds
 
     def _judged(
@@ -311,20 +312,33 @@ class Pricer:
 
     def service(self, pattern: Pattern) -> Service | None:
         """The pattern with the shares that its replicas serve; None where none are found."""
+        if pattern not in self._services:
+            self._services[pattern] = self._service(pattern)
+        return self._services[pattern]
+
+    def _service(self, pattern: Pattern) -> Service | None:
         need = self.need
-        if pattern in self._shares_of:
-            return self._shares_of[pattern]
         if sum(count for _, count in pattern) < need.wanted:
             return None
         replicas = {need.choices[position].index: count for position, count in pattern}
         if not need.buckets:
             return Service(replicas)
+        if len(need.buckets) == 1:
+            return self._of_one_bucket(pattern, replicas)
         orders = permutations(pattern) if len(pattern) > _TOLD_APART else (pattern,)
         for order in islice(orders, _MOST_ORDERS):
             shares = self._shares(order)
             if shares is not None:
                 return Service(replicas, shares)
         return None
+
+    def _of_one_bucket(self, pattern: Pattern, replicas: dict[int, int]) -> Service | None:
+        """Each serves as much of the one bucket as it can of what all can."""
+        served = {self.need.choices[position].index: count / self._loads[position][0] for position, count in pattern}
+        total = sum(served.values())
+        if total < 1 - _TOLERANCE:
+            return None
+        return Service(replicas, {index: (share / total,) for index, share in served.items()})
 
     def _shares(self, pattern: Pattern) -> dict[int, tuple[float, ...]] | None:
         """What the choices serve one after another; None where that is not everything."""
