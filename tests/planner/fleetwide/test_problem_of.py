@@ -8,7 +8,8 @@ import pytest
 from builders.fleet import fleet, nodes, pool, tenant, variants
 from penstock.api.formats import Precision
 from penstock.api.quantities import Money
-from penstock.planner.allocation.problem import Demand
+from penstock.planner.allocation.problem import Demand, Option, Problem, Supply
+from penstock.planner.allocation.solve import solve
 from penstock.planner.candidates import enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.exchange import NO_RATES, Rates
@@ -167,3 +168,19 @@ def test_groups_that_share_a_member_are_linked() -> None:
     groups = [frozenset("ab"), frozenset("c"), frozenset("bd"), frozenset("e"), frozenset("de")]
     assert linked(groups) == ((0, 2, 3, 4), (1,))
     assert linked([]) == ()
+
+
+def test_what_goes_before_is_served_though_a_quick_start_would_serve_what_comes_after() -> None:
+    """The largest replicas are of the last but one; a start that leaves them out is no answer for the last."""
+    h100, l40s = Supply("h100", (2, 2, 2), node_gpus=2), Supply("l40s", (4,), node_gpus=4)
+    small = (Option("h100", 1, 2_000_000), Option("l40s", 1, 3_000_000))
+    large = (Option("h100", 2, 4_000_000), Option("l40s", 4, 12_000_000))
+    asked = [("a", large, 1), ("b", small, 1), ("c", small[::-1], 1), ("d", small, 2), ("e", large, 2), ("f", small, 1)]
+    demands = tuple(
+        Demand(name, options, replicas=replicas, one_option=True, priority=-index)
+        for index, (name, options, replicas) in enumerate(asked)
+    )
+    answer = solve(Problem(demands, (h100, l40s)), gap=0.0)
+    assert answer.shed == {"f": 1.0}
+    assert answer.replicas["e"] == {0: 2}
+    assert answer.proved

@@ -121,7 +121,7 @@ def _settle_level(search: _Search, priority: int) -> bool:
     needs = [need for need in search.part.needs if need.demand.priority >= priority]
     members = [need for need in needs if need.demand.priority == priority]
     names = tuple(need.demand.name for need in members)
-    if not search.held and all(search.start[each.demand.name].shed(each) <= NEGLIGIBLE for each in members):
+    if not search.held and all(search.start[each.demand.name].shed(each) <= NEGLIGIBLE for each in needs):
         search.hard.update(names)
         search.best = {need.demand.name: search.start[need.demand.name] for need in needs}
         return True
