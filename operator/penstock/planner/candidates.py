@@ -116,16 +116,18 @@ def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Sh
         return Shortlist((), (refusal,) if refusal else ())
     choices, lost = rank_checkpoints(wants, offer.accelerator)
     rejections = [replace(rejection, pool=offer.name) for rejection in lost]
-    candidates: list[Candidate] = []
+    fitting: list[Candidate] = []
     for choice in choices:
         found = _of_checkpoint(wants, offer, offer.accelerator, choice, detailed=detailed)
         rejections.extend(found.rejections)
-        candidates.extend(found.candidates)
+        fitting.extend(found.candidates)
+    candidates, disproved = _as_known(wants, fitting)
     candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
-    candidates, disproved = _as_known(wants, candidates)
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
     useful, larger = _without_larger(wants, kept)
-    other = _by_other_engine(wants, offer, choices, useful) if detailed and useful else Shortlist((), ())
+    other = Shortlist((), ())
+    if fitting and (detailed or not useful):
+        other = _by_other_engine(wants, offer, choices, (useful or fitting)[0].plan)
     return Shortlist((*useful, *other.candidates), (*rejections, *disproved, *larger, *cut, *other.rejections))
 
 
@@ -179,11 +181,8 @@ def _of_checkpoint(
     return Shortlist((), tuple(rejections))
 
 
-def _by_other_engine(
-    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], candidates: tuple[Candidate, ...]
-) -> Shortlist:
-    """The pool's best candidate on the engine that is not preferred, last of all; or why it is none."""
-    best = candidates[0].plan
+def _by_other_engine(wants: Requirements, offer: Offer, choices: tuple[Choice, ...], best: Plan) -> Shortlist:
+    """The pool's best plan on the engine that is not preferred, last of all; or why it is none."""
     choice = next(each for each in choices if each.known.checkpoint == best.checkpoint)
     found: list[Candidate] = []
     lost: list[Rejection] = []
@@ -197,7 +196,8 @@ def _by_other_engine(
         layouts = lay(site, (_way(best),))
         found.extend(_candidate(site, each, preferred=False) for each in layouts.laid)
         lost.extend(layouts.rejections)
-    return Shortlist(tuple(found), tuple(lost))
+    known, disproved = _as_known(wants, found)
+    return Shortlist(tuple(known), (*lost, *disproved))
 
 
 def _does_not_run(engine: EngineName, best: Plan) -> Rejection:
