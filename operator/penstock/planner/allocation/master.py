@@ -18,6 +18,9 @@ from penstock.planner.allocation.problem import Budget
 __all__ = ["Mixed", "mix"]
 
 _MOST_ROUNDS = 40
+_MOST_SWEEPS = 3
+# The part of the gap that the relaxation may leave; the rest is for making it whole.
+_NEAR = 0.75
 _FIRST = 10
 _LARGEST_COST = 1e5
 _WORTHWHILE = 1e-7
@@ -174,7 +177,7 @@ class _Generated:
 
 def _generate(master: _Master, *, seconds: float, gap: float) -> _Generated:
     """Add patterns until the relaxation is near its bound."""
-    best, last, spent, before, swept = 0.0, None, 0.0, INFINITY, False
+    best, last, spent, before, sweeps = 0.0, None, 0.0, INFINITY, 0
     for _ in range(_MOST_ROUNDS):
         solved = master.relaxation.solve(seconds - spent)
         if solved is None:
@@ -182,12 +185,13 @@ def _generate(master: _Master, *, seconds: float, gap: float) -> _Generated:
         last, total = solved, solved.cost + master.fixed
         priced = _priced(master, solved.duals)
         spent += solved.seconds + priced.seconds
-        slow, before = before - total <= gap / 5 * total, total
-        if slow and priced.losses and not swept and total - max(best, priced.bound) > gap / 2 * total:
-            swept = True
+        slow, before = before - total <= gap / 2 * total or not priced.patterns, total
+        far = total - max(best, priced.bound) > _NEAR * gap * total
+        if slow and far and priced.losses and sweeps < _MOST_SWEEPS:
+            sweeps += 1
             spent += _swept(master, priced, seconds=(seconds - spent) / 2, gap=gap)
         best = max(best, priced.bound)
-        if total - best <= 0.75 * gap * total or spent > seconds / 2 or not master.add(priced.patterns):
+        if total - best <= _NEAR * gap * total or spent > seconds / 2 or not master.add(priced.patterns):
             break
     return _Generated(best, last, spent)
 
@@ -235,7 +239,7 @@ def _swept(master: _Master, priced: _Priced, *, seconds: float, gap: float) -> f
     spent, left = 0.0, sum(priced.losses.values())
     at = master.at(priced.duals)
     for number, loss in sorted(priced.losses.items(), key=lambda each: (-each[1], each[0])):
-        if left <= gap / 10 * abs(priced.bound) or spent > seconds / 2:
+        if left <= gap / 4 * abs(priced.bound) or spent > seconds / 2:
             break
         found, taken = master.pricers[number].solve(
             at[number], master.churns[number], seconds=seconds - spent, gap=gap / 2
