@@ -72,23 +72,3 @@ async def test_a_fleet_in_which_nothing_changed_is_not_planned_again(monkeypatch
     await looked(plan, replace(before, pools=before.pools[:1]))
     assert len(asked) == 2
     assert plan.offered == {}
-
-
-async def test_what_a_status_says_of_an_offer() -> None:
-    clock = FakeClock()
-    plan, before = Replanning(clock), offering()
-    await looked(plan, before)
-    want = {
-        "pool": "cheap",
-        "accelerator": "H100-SXM-80GB",
-        "engine": "vLLM",
-        "precision": "BF16",
-        "tensor_parallel": 1,
-        "saving_per_hour": "2.00 USD",
-        "since": clock.now(),
-        "offered": False,
-        "message": "pool cheap serves the same and saves 2.00 USD/h",
-    }
-    assert plan.for_status() == {KEY: want}
-    await clock.advance(900)
-    assert plan.for_status()[KEY]["offered"] is True

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.api.modeldeployment import MovePolicy
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move
-from penstock.planner.fleetwide.hysteresis import Destination, Offered, carry_on, destination_of, due, ripe
+from penstock.planner.fleetwide.hysteresis import Destination, Offered, carry_on, destination_of, due
 from penstock.planner.fleetwide.proposal import Proposal, propose
 from penstock.planner.plan import Decision
 from penstock.reconcilers.stored import parse_time
@@ -49,10 +49,6 @@ class Replanning:
         }
         return due(self.offered, self.clock.now(), automatic) if self.offered and automatic else {}
 
-    def for_status(self) -> dict[DeploymentKey, dict[str, Any]]:
-        """What statuses are to say of each offer: the fields of a proposal by their names in Python."""
-        return {key: _for_status(each, self.clock.now()) for key, each in self._offered.items()}
-
     async def plan_anew(
         self,
         fleet: FleetSnapshot,
@@ -80,21 +76,6 @@ class Replanning:
     @property
     def _offered(self) -> Mapping[DeploymentKey, Offered]:
         return self.offered or {}
-
-
-def _for_status(offered: Offered, now: datetime) -> dict[str, Any]:
-    proposal, target = offered.proposal, offered.proposal.target
-    return {
-        "pool": target.pool if target else "",
-        "accelerator": target.accelerator if target else "",
-        "engine": target.engine if target else "",
-        "precision": target.checkpoint.precision if target else "",
-        "tensor_parallel": target.tensor_parallel if target else 0,
-        "saving_per_hour": "" if proposal.saving is None else str(proposal.saving),
-        "since": offered.since,
-        "offered": ripe(offered, now),
-        "message": proposal.reason,
-    }
 
 
 def _same(before: FleetSnapshot, after: FleetSnapshot) -> bool:
