@@ -100,13 +100,17 @@ def _unknown_checkpoints(wants: Requirements) -> Iterator[Rejection]:
 
 
 def _order(wants: Requirements, offer: Offer, best: Candidate) -> tuple[object, ...]:
-    """Prices in different currencies are not compared: each currency stands for itself, in alphabetical order."""
+    """Prices in different currencies are not compared: each currency stands for itself, in alphabetical order.
+
+    Where only the other engine is left, because the preferred one never started there, other pools go first.
+    """
     rank = wants.pools.index(offer.name) if wants.pools else 0
     price = best.plan.price_per_replica_hour
     currency = price.currency if price else ""
     cost = with_interruptions(best.cost, offer.capacity_type) if price else 0
     value = -best.value if price else 0.0
-    return rank, price is None, currency, cost, CAPACITY_ORDER.index(offer.capacity_type), value, offer.name
+    last = not best.preferred_engine
+    return last, rank, price is None, currency, cost, CAPACITY_ORDER.index(offer.capacity_type), value, offer.name
 
 
 def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Shortlist:

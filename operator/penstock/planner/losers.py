@@ -46,7 +46,7 @@ def _lost(candidate: Candidate, chosen: Plan, winner: Candidate | None, *, befor
     if plan.pool == chosen.pool:
         return plan_rejection(plan, RejectionReason.NOT_PREFERRED, _in_pool(candidate, chosen, winner))
     if before:
-        message = "it would fit by now, and what is placed is not moved for a better place"
+        message = "it would fit by now; what is placed moves only by a proposal (`spec.placement.movePolicy`)"
         return plan_rejection(plan, RejectionReason.NOT_PREFERRED, message)
     return _other_pool(candidate, chosen, winner)
 

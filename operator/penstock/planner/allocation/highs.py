@@ -144,7 +144,7 @@ def _prepared(seconds: float, gap: float) -> "highspy.Highs":
 
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     settings: dict[str, bool | float | str] = {
-        "output_flag": __import__("os").environ.get("HL") == "1",
+        "output_flag": False,
         "threads": 1,
         "parallel": "off",
         "random_seed": 0,
