@@ -63,6 +63,7 @@ async def a_route_changes(stage: Stage) -> None:
     await stage.apply(WEB_SHOP, chat(_BEFORE))
     await stage.check("Route chat is Programmed and Ready", lambda: _programmed(stage, CHAT))
     await stage.check("Consumer web-shop has a key", lambda: _issued(stage, SHOP))
+    await stage.check("both replicas know it", lambda: stage.entry.behind(partial(_knows, SHOP)))
     async with stage.entry.load(CHAT, stage.entry.key(SHOP), per_second=PER_SECOND) as load:
         await _shares_are(stage, load, _BEFORE)
         before = load.begin()
@@ -210,6 +211,12 @@ def _has_its_key(stage: Stage, place: Place) -> str:
         return wrong
     reason = find_condition(stage.resource(MODEL_PROVIDERS, place), "CredentialsResolved")["reason"]
     return "" if reason == "SecretNotFound" else f"its reason is {reason}"
+
+
+def _knows(consumer: Place, table: Object) -> bool:
+    """Whether the table has the consumer's key."""
+    name = "/".join(consumer)
+    return any(each["name"] == name and each.get("key_sha256") for each in table.get("consumers", ()))
 
 
 def _has_weights(weights: Mapping[str, int], table: Object) -> bool:
