@@ -118,3 +118,12 @@ def test_when_an_engine_began_and_how_it_ended() -> None:
     assert len(pod.last_exit) < 400
     new = slim_pod(gpu_pod("b"))
     assert (new.initialized, new.started, new.ready_since, new.last_exit, new.disrupted) == (None, None, None, "", "")
+
+
+def test_an_engines_last_words_tell_no_secret() -> None:
+    """A token in a log line does not come into a status."""
+    said = {"reason": "Error", "exitCode": 1, "message": "401: Authorization: Bearer hf_abcdefghijkl at start"}
+    engine = {"state": {"terminated": said}, "restartCount": 1}
+    pod = slim_pod(gpu_pod("a", status={"containerStatuses": [engine]}))
+    assert "hf_abcdefghijkl" not in pod.last_exit
+    assert pod.last_exit.startswith("Error, exit code 1: 401")

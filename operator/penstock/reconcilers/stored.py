@@ -12,6 +12,7 @@ from typing import Any
 from penstock.api.meta import GROUP
 from penstock.cluster.owned import owned_digest
 from penstock.gateways.litellm.names import GATEWAY_LABEL
+from penstock.operations.redaction import redact_text
 from penstock.render.names import DEPLOYMENT_LABEL, REVISION_LABEL
 
 __all__ = [
@@ -298,7 +299,8 @@ def _last_exit(status: Object) -> str:
         for state in (container.get("state") or {}, container.get("lastState") or {}):
             ended = state.get("terminated")
             if ended:
-                words = str(ended.get("message", "")).strip()[-_MESSAGE_LENGTH:]
+                # An engine's last lines may quote a token or a prompt; statuses and events are read by many.
+                words = redact_text(str(ended.get("message", "")).strip())[-_MESSAGE_LENGTH:]
                 reason = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', 'unknown')}"
                 return f"{reason}: {words}" if words else reason
     return ""
