@@ -54,7 +54,7 @@ class Spool:
         async with self._writing:
             lines, self._waiting = self._waiting, deque()
             if lines:
-                await asyncio.to_thread(self._write, lines)
+                await _to_its_end(asyncio.create_task(asyncio.to_thread(self._write, lines)))
 
     def _write(self, lines: deque[bytes]) -> None:
         try:
@@ -83,3 +83,12 @@ class Spool:
         file.unlink()
         self.metrics.spool_dropped.labels("SpoolFull").inc(lines)
         _log.warning("%s was never collected: %d usage records are lost", file.name, lines)
+
+
+async def _to_its_end(writing: "asyncio.Task[None]") -> None:
+    """Nobody else has these lines any more: a write that has not begun when the process ends must not be cancelled."""
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from penstock_gateway.metrics import Metrics
@@ -64,3 +66,22 @@ async def test_a_disk_that_fails_loses_and_counts(tmp_path: Path) -> None:
 def test_identifiers_are_never_given_twice() -> None:
     one, two = numbering(), numbering()
     assert len({*(one() for _ in range(100)), *(two() for _ in range(100))}) == 200
+
+
+async def test_a_write_that_has_not_begun_when_the_process_ends_is_made(tmp_path: Path) -> None:
+    """All threads are busy when the spool is told to end: the lines that it took are on disk nevertheless."""
+    spool, busy = Spool(tmp_path, Metrics(), period=0.001), threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+    blocker = asyncio.create_task(asyncio.to_thread(busy.wait))
+    running = asyncio.create_task(spool.run())
+    spool.append(record("first"))
+    async with asyncio.timeout(5):
+        while spool._waiting:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.sleep(0.01)
+    busy.set()
+    await asyncio.wait([running, blocker])
+    spool.append(record("last"))
+    await spool.flush()
+    assert names(tmp_path) == ["first", "last"]
