@@ -298,8 +298,12 @@ def _placed(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[st
         reason = DecisionReason.PARTLY_PLACED
         message += f"; {wanted - len(nodes)} of {wanted} have no room: {_no_room(search, plan).message}"
     moved = search.leaving.why if search.leaving else ""
-    rejections = losers(plan, search.shortlist, tuple(search.without_room))
+    rejections = _losers(search, plan)
     return Decision(Assignment(plan, nodes), rejections, reason, message, moved_because=moved)
+
+
+def _losers(search: _Search, plan: Plan) -> tuple[Rejection, ...]:
+    return losers(plan, search.shortlist, tuple(search.without_room), rates=search.desk.market.rates)
 
 
 def _hold(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[str, int]) -> None:
@@ -321,7 +325,7 @@ def _grow(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
     )
     return Decision(
         Assignment(plan, nodes),
-        losers(plan, search.shortlist, tuple(search.without_room)),
+        _losers(search, plan),
         DecisionReason.WAITING_FOR_GROWTH,
         message,
         retry_after_seconds=patience if patience > 0 else None,

@@ -45,7 +45,7 @@ class _Unsettled:
 def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     """Decide for every tenant; no node is ever promised more GPUs than it has free."""
     tenants = tuple(sorted(fleet.tenants, key=attrgetter("created", "key")))
-    desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools), tenants=tenants, now=now)
+    desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools, fleet.rates), tenants=tenants, now=now)
     decisions: dict[DeploymentKey, Decision] = {}
     unsettled: list[_Unsettled] = []
     # All promises stand before anything is repaired or chosen, so that nobody takes what another was promised.
