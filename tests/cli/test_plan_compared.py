@@ -185,6 +185,26 @@ def test_exchange_rates_make_the_total_one_sum(tmp_path: Path) -> None:
     assert data_of(result)["pricePerHour"] == ["4.70 USD"]
 
 
+def test_with_a_rate_a_pool_of_another_currency_is_taken_where_it_is_cheaper(tmp_path: Path) -> None:
+    """Its message says by how much."""
+    found = {}
+    for rate in ("1.10", "1.30"):
+        words = ("--exchange-rate", f"EUR={rate}", "-o", "json")
+        (one,) = data_of(run_on(plan, tmp_path, POOL, EUROS, DEPLOYMENT, words=words))["deployments"]
+        found[rate] = one["plan"]["pool"]
+        lost = next(each for each in one["rejected"] if each["pool"] != found[rate])
+        assert lost["reason"] == "CostsMore"
+        assert "USD/h more than" in lost["message"]
+    assert found == {"1.10": "euros", "1.30": "h100"}
+
+
+def test_totals_are_exact_to_a_micro_unit(tmp_path: Path) -> None:
+    dear = named(POOL, "euros", price={"perGPUHour": "0.333333", "currency": "EUR"})
+    fleet = (dear, *(named(DEPLOYMENT, name) for name in ("one", "two", "three")))
+    content = data_of(run_on(plan, tmp_path, *fleet, words=("-o", "json")))
+    assert content["pricePerHour"] == ["0.999999 EUR"]
+
+
 def test_without_a_rate_currencies_stay_apart(tmp_path: Path) -> None:
     fleet = (POOL, EUROS, DEPLOYMENT, named(DEPLOYMENT, "second", placement={"pools": ["h100"]}))
     content = data_of(run_on(plan, tmp_path, *fleet, words=("-o", "json")))
@@ -206,6 +226,11 @@ OPTIONS = {
     "a rate of nothing": (("--exchange-rate", "1.08"), "`--exchange-rate` '1.08'", "EUR=1.08"),
     "a rate in words": (("--exchange-rate", "EUR=much"), "`--exchange-rate` 'EUR=much'", "above 0"),
     "a currency that is none": (("--exchange-rate", "euro=1.08"), "euro", "three capital letters"),
+    "two rates for one": (
+        ("--exchange-rate", "EUR=1.08", "--exchange-rate", "EUR=1.10"),
+        "`--exchange-rate` 'EUR=1.10': EUR is given twice: 1.08 and 1.10",
+        "Keep one",
+    ),
     "a GPU type of no pool": (("--accelerator", "H100"), "POOL=NAME", "h100-eu=H100-SXM-80GB"),
     "an accelerator that nobody knows": (("--accelerator", "h100=H1000"), "H1000", "Use one of"),
     "nodes without GPUs": (("--gpus-per-node", "0"), "--gpus-per-node", "1<=x<=16"),
