@@ -239,3 +239,21 @@ async def test_rates_compare_prices_and_limits_leave_out_what_costs_more(empty_c
     assert "0.016666 USD/h more than dollars by the exchange rates" in lost["message"]
     cluster.put(deployment("second"))
     await cluster.until(lambda: "limit 'namespace team' of 1.50 USD/h leaves 0.30 USD/h" in placed(cluster, "second"))
+
+
+async def test_a_limit_keeps_replicas_from_coming_though_gpus_are_free(cluster: Stage) -> None:
+    """Until there is money again; what serves goes on."""
+    await cluster.kill()
+    limit = SpendingLimit("fleet", Money.parse("7.00", "USD"))
+    await cluster.start(limits=(limit,))
+    cluster.put(deployment(replicas=5), deployment("small"))
+    await cluster.until(lambda: "limit 'fleet' of 7.00 USD/h" in placed(cluster) + placed(cluster, "small"))
+    await cluster.rest()
+    assert gpus_by_node(cluster) == {"h100-a": 3}
+    await cluster.kill()
+    await cluster.start(limits=(SpendingLimit("fleet", Money.parse("2.00", "USD")),))
+    await cluster.rest()
+    assert gpus_by_node(cluster) == {"h100-a": 3}
+    await cluster.kill()
+    await cluster.start()
+    await cluster.until(lambda: gpus_by_node(cluster) == {"h100-a": 6})
