@@ -216,8 +216,20 @@ def test_a_budget_is_kept_and_says_who_has_no_place_for_it(tmp_path: Path) -> No
     result = run_on(plan, tmp_path, *fleet, words=("--max-price-per-hour", "4", "-o", "json"))
     assert result.exit_code == 2
     assert [each["placed"] for each in data_of(result)["deployments"]] == [True, False]
-    assert "limit '--max-price-per-hour' of 4.00 USD/h" in result.stdout
+    assert "limit 'fleet' of 4.00 USD/h" in result.stdout
     assert run_on(plan, tmp_path, *fleet, words=("--max-price-per-hour", "5")).exit_code == 0
+
+
+def test_a_budget_of_a_namespace_in_another_base(tmp_path: Path) -> None:
+    """A PR is checked by what the operator was told."""
+    other = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "namespace": "other"}}
+    money = ("--currency", "EUR", "--exchange-rate", "USD=0.80")
+    limit = ("--namespace-max-price-per-hour", f"{DEPLOYMENT['metadata']['namespace']}=1.99")
+    result = run_on(plan, tmp_path, POOL, DEPLOYMENT, other, words=(*money, *limit, "-o", "json"))
+    found = {each["namespace"]: each["placed"] for each in data_of(result)["deployments"]}
+    assert found == {DEPLOYMENT["metadata"]["namespace"]: False, "other": True}
+    assert data_of(result)["pricePerHour"] == ["2.00 EUR"]
+    assert "of 1.99 EUR/h leaves 1.99 EUR/h, a replica costs 2.50 USD/h" in result.stdout
 
 
 OPTIONS = {

@@ -164,6 +164,11 @@ def test_pools_are_compared_across_currencies(rates: Rates, pools: tuple[Pool, .
     assert plan_of(decided(rates, *reversed(pools))).pool == want
 
 
+def test_gpus_that_are_paid_for_anyhow_go_first_and_are_not_wasted() -> None:
+    plan = plan_of(decided(NO_RATES, priced("a", "1.00"), priced("z", "0", capacityType="Reserved")))
+    assert (plan.pool, plan.gpus) == ("z", 1)
+
+
 LOSERS: dict[str, tuple[Rates, Pool, str]] = {
     "the difference in the base": (
         RATES,

@@ -167,11 +167,15 @@ def _without_larger(
 
 
 def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, ...]:
-    """Room for a batch before everything, then the format's class; within it what the load costs, and what it buys."""
+    """Room for a batch before everything, then the format's class; within it what the load costs, and what it buys.
+
+    GPUs that cost nothing are counted: more of them are wanted by others.
+    """
     return (
         not holds_batch(wants, candidate.plan),
         candidate.standing.liked,
         candidate.cost,
+        0 if candidate.cost else candidate.replicas * candidate.plan.gpus,
         -candidate.value,
         candidate.standing,
         candidate.plan.gpus,
