@@ -31,6 +31,8 @@ from penstock.front import Front, run_front
 from penstock.health import Health, serve_health, watch_loop
 from penstock.hub.client import Hub
 from penstock.metrics import ClientCollector, Metrics
+from penstock.planner.exchange import NO_RATES, Rates
+from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.certificates import BundleReconciler, CertificatesReconciler
 from penstock.reconcilers.consumer import ConsumerReconciler
 from penstock.reconcilers.engine_listener import EngineListener
@@ -108,6 +110,10 @@ class OperatorSettings:
     """Engines are asked for their own figures, and what they teach is used."""
     secret_namespaces: tuple[str, ...] | None = None
     """Where Secrets may be read and written; None: wherever anything is looked at."""
+    rates: Rates = NO_RATES
+    """What compares prices of different currencies; none: they are not compared."""
+    limits: tuple[SpendingLimit, ...] = ()
+    """What the fleet, and namespaces of it, may cost for an hour."""
 
     @property
     def server_urls(self) -> tuple[str, str]:
@@ -181,7 +187,9 @@ class Router:
         deployments = ModelDeploymentReconciler(world, client, events, clock, settings.namespace)
         hub = Hub(base_url=settings.hub_url)
         facts = FactsReconciler(book, hub, client, settings.namespace, world.facts_known, settings.scope)
-        placement = PlacementReconciler(world, book, clock, metrics, events)
+        placement = PlacementReconciler(
+            world, book, clock, metrics, events, rates=settings.rates, limits=settings.limits
+        )
         return cls(
             {
                 Subject.MODEL_DEPLOYMENT: deployments.reconcile,

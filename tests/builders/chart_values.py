@@ -52,7 +52,8 @@ def _object(schema: Schema, root: Schema, *, whole: bool) -> st.SearchStrategy[A
     properties = schema.get("properties", {})
     if not properties:
         values = schema.get("additionalProperties")
-        return st.dictionaries(_WORDS, allowed(values, root), max_size=3) if isinstance(values, dict) else st.just({})
+        names = allowed({"type": "string", **schema.get("propertyNames", {})}, root)
+        return st.dictionaries(names, allowed(values, root), max_size=3) if isinstance(values, dict) else st.just({})
     known = {name: allowed(inner, root, whole=whole) for name, inner in properties.items() if name != "global"}
     needed = {name: known.pop(name) for name in schema.get("required", ()) if whole}
     return st.fixed_dictionaries(needed, optional=known)

@@ -28,6 +28,11 @@ CASES: Mapping[str, Object] = {
     "cert-manager-postgresql": {
         "tls": {"mode": "CertManager"},
         "secretNamespaces": ["ai-platform"],
+        "planner": {
+            "exchangeRates": {"GBP": "1.35", "EUR": "1.08"},
+            "maxPricePerHour": "120.00",
+            "namespaceMaxPricePerHour": {"team-b": "12.50", "team-a": "30.00"},
+        },
         "server": {"postgresql": {"urlSecret": {"name": "database"}}, "gatewayURL": "https://control.example.com"},
         "operator": {
             "priorityClassName": "system-cluster-critical",

@@ -54,6 +54,14 @@ BY_THE_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
         "at '/test/gateway/keySecret/name'",
     ),
     "a part taken away": ({"operator": {"hub": None}}, "missing property 'hub'"),
+    "an exchange rate as a number": ({"planner": {"exchangeRates": {"EUR": 1.08}}}, "at '/planner/exchangeRates/EUR'"),
+    "an exchange rate of nothing": ({"planner": {"exchangeRates": {"EUR": "0.00"}}}, "at '/planner/exchangeRates/EUR'"),
+    "a currency in small letters": ({"planner": {"exchangeRates": {"eur": "1"}}}, "invalid propertyName 'eur'"),
+    "a limit in words": ({"planner": {"maxPricePerHour": "abc"}}, "at '/planner/maxPricePerHour'"),
+    "a negative limit": (
+        {"planner": {"namespaceMaxPricePerHour": {"team-a": "-3"}}},
+        "at '/planner/namespaceMaxPricePerHour/team-a'",
+    ),
     "a token that never changes": ({"gatewayTokenDays": 0}, "at '/gatewayTokenDays'"),
 }
 
@@ -82,6 +90,16 @@ BY_THE_CHART: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]]
         {**HOME, "watchNamespaces": ["assistants"]},
         (),
         ("secretNamespaces[0]", "ai-platform", "watchNamespaces"),
+    ),
+    "a limit on what nobody watches": (
+        {"watchNamespaces": ["assistants"], "planner": {"namespaceMaxPricePerHour": {"team-a": "30.00"}}},
+        (),
+        ("planner.namespaceMaxPricePerHour.team-a", "30.00", "watchNamespaces"),
+    ),
+    "a rate from a currency to itself": (
+        {"planner": {"currency": "EUR", "exchangeRates": {"EUR": "1.08"}}},
+        (),
+        ("planner.exchangeRates.EUR", "1.08", "Leave it out"),
     ),
     "gateways that expect TLS": (
         {"tls": {"mode": "Off"}, "server": {"gatewayURL": "https://control.example.com"}},
@@ -121,6 +139,8 @@ ACROSS_FIELDS = (
     "secretNamespaces[",
     "gateways[",
     "server.gatewayURL: ",
+    "planner.exchangeRates.",
+    "planner.namespaceMaxPricePerHour.",
     "at '/server/postgresql/urlSecret/name': minLength",
     "at '/test/gateway/",
 )

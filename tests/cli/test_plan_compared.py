@@ -185,6 +185,26 @@ def test_exchange_rates_make_the_total_one_sum(tmp_path: Path) -> None:
     assert data_of(result)["pricePerHour"] == ["4.70 USD"]
 
 
+def test_with_a_rate_a_pool_of_another_currency_is_taken_where_it_is_cheaper(tmp_path: Path) -> None:
+    """Its message says by how much."""
+    found = {}
+    for rate in ("1.10", "1.30"):
+        words = ("--exchange-rate", f"EUR={rate}", "-o", "json")
+        (one,) = data_of(run_on(plan, tmp_path, POOL, EUROS, DEPLOYMENT, words=words))["deployments"]
+        found[rate] = one["plan"]["pool"]
+        lost = next(each for each in one["rejected"] if each["pool"] != found[rate])
+        assert lost["reason"] == "CostsMore"
+        assert "USD/h more than" in lost["message"]
+    assert found == {"1.10": "euros", "1.30": "h100"}
+
+
+def test_totals_are_exact_to_a_micro_unit(tmp_path: Path) -> None:
+    dear = named(POOL, "euros", price={"perGPUHour": "0.333333", "currency": "EUR"})
+    fleet = (dear, *(named(DEPLOYMENT, name) for name in ("one", "two", "three")))
+    content = data_of(run_on(plan, tmp_path, *fleet, words=("-o", "json")))
+    assert content["pricePerHour"] == ["0.999999 EUR"]
+
+
 def test_without_a_rate_currencies_stay_apart(tmp_path: Path) -> None:
     fleet = (POOL, EUROS, DEPLOYMENT, named(DEPLOYMENT, "second", placement={"pools": ["h100"]}))
     content = data_of(run_on(plan, tmp_path, *fleet, words=("-o", "json")))
@@ -196,8 +216,20 @@ def test_a_budget_is_kept_and_says_who_has_no_place_for_it(tmp_path: Path) -> No
     result = run_on(plan, tmp_path, *fleet, words=("--max-price-per-hour", "4", "-o", "json"))
     assert result.exit_code == 2
     assert [each["placed"] for each in data_of(result)["deployments"]] == [True, False]
-    assert "limit '--max-price-per-hour' of 4.00 USD/h" in result.stdout
+    assert "limit 'fleet' of 4.00 USD/h" in result.stdout
     assert run_on(plan, tmp_path, *fleet, words=("--max-price-per-hour", "5")).exit_code == 0
+
+
+def test_a_budget_of_a_namespace_in_another_base(tmp_path: Path) -> None:
+    """A PR is checked by what the operator was told."""
+    other = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "namespace": "other"}}
+    money = ("--currency", "EUR", "--exchange-rate", "USD=0.80")
+    limit = ("--namespace-max-price-per-hour", f"{DEPLOYMENT['metadata']['namespace']}=1.99")
+    result = run_on(plan, tmp_path, POOL, DEPLOYMENT, other, words=(*money, *limit, "-o", "json"))
+    found = {each["namespace"]: each["placed"] for each in data_of(result)["deployments"]}
+    assert found == {DEPLOYMENT["metadata"]["namespace"]: False, "other": True}
+    assert data_of(result)["pricePerHour"] == ["2.00 EUR"]
+    assert "of 1.99 EUR/h leaves 1.99 EUR/h, a replica costs 2.50 USD/h" in result.stdout
 
 
 OPTIONS = {
@@ -206,6 +238,11 @@ OPTIONS = {
     "a rate of nothing": (("--exchange-rate", "1.08"), "`--exchange-rate` '1.08'", "EUR=1.08"),
     "a rate in words": (("--exchange-rate", "EUR=much"), "`--exchange-rate` 'EUR=much'", "above 0"),
     "a currency that is none": (("--exchange-rate", "euro=1.08"), "euro", "three capital letters"),
+    "two rates for one": (
+        ("--exchange-rate", "EUR=1.08", "--exchange-rate", "EUR=1.10"),
+        "`--exchange-rate` 'EUR=1.10': EUR is given twice: 1.08 and 1.10",
+        "Keep one",
+    ),
     "a GPU type of no pool": (("--accelerator", "H100"), "POOL=NAME", "h100-eu=H100-SXM-80GB"),
     "an accelerator that nobody knows": (("--accelerator", "h100=H1000"), "H1000", "Use one of"),
     "nodes without GPUs": (("--gpus-per-node", "0"), "--gpus-per-node", "1<=x<=16"),

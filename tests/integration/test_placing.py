@@ -5,6 +5,9 @@ from typing import Any
 
 from builders.hub import local_hub
 from integration.stage import Stage, condition, deployment, node, pool
+from penstock.api.quantities import Money
+from penstock.planner.exchange import Rates
+from penstock.planner.spending import SpendingLimit
 
 Object = dict[str, Any]
 
@@ -216,3 +219,41 @@ async def test_a_model_that_only_the_hub_knows_is_asked_for_once(cluster: Stage)
         cluster.put(deployment("another", model="acme/private-8b"))
         await cluster.ready("private", "another")
         assert hub.asked == asked
+
+
+async def test_rates_compare_prices_and_limits_leave_out_what_costs_more(empty_cluster: Stage) -> None:
+    """What the operator was told of money is what it places by; sums in statuses are exact."""
+    cluster = empty_cluster
+    euros = pool("euros", price="0.333333")
+    euros["spec"]["price"]["currency"] = "EUR"
+    cluster.put(euros, node("euros-a", pool="euros"))
+    cluster.put(pool("dollars", price="0.40"), node("dollars-a", pool="dollars"))
+    limit = SpendingLimit("namespace team", Money.parse("1.50", "USD"), frozenset({"team"}))
+    await cluster.start(rates=Rates.parse("USD", {"EUR": "1.25"}), limits=(limit,))
+    cluster.put(deployment(replicas=3))
+    await cluster.ready()
+    plan = cluster.md()["status"]["plan"]
+    assert (plan["pool"], plan["costPerReplicaHour"]) == ("dollars", "0.40 USD")
+    assert plan["costPerHour"] == "1.20 USD"
+    lost = next(each for each in cluster.md()["status"]["rejected"] if each.get("pool") == "euros")
+    assert "0.016666 USD/h more than dollars by the exchange rates" in lost["message"]
+    cluster.put(deployment("second"))
+    await cluster.until(lambda: "limit 'namespace team' of 1.50 USD/h leaves 0.30 USD/h" in placed(cluster, "second"))
+
+
+async def test_a_limit_keeps_replicas_from_coming_though_gpus_are_free(cluster: Stage) -> None:
+    """Until there is money again; what serves goes on."""
+    await cluster.kill()
+    limit = SpendingLimit("fleet", Money.parse("7.00", "USD"))
+    await cluster.start(limits=(limit,))
+    cluster.put(deployment(replicas=5), deployment("small"))
+    await cluster.until(lambda: "limit 'fleet' of 7.00 USD/h" in placed(cluster) + placed(cluster, "small"))
+    await cluster.rest()
+    assert gpus_by_node(cluster) == {"h100-a": 3}
+    await cluster.kill()
+    await cluster.start(limits=(SpendingLimit("fleet", Money.parse("2.00", "USD")),))
+    await cluster.rest()
+    assert gpus_by_node(cluster) == {"h100-a": 3}
+    await cluster.kill()
+    await cluster.start()
+    await cluster.until(lambda: gpus_by_node(cluster) == {"h100-a": 6})

@@ -1,16 +1,20 @@
 """Prices of different currencies: converted by given rates, else not compared; and what the fleet may cost."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders.fleet import NOW, fleet, place_one, pool, settled, tenant
 from penstock.api.quantities import Money
 from penstock.api.refusals import Refused
 from penstock.planner.exchange import NO_RATES, Rates
-from penstock.planner.fleet import FleetSnapshot
+from penstock.planner.fleet import FleetSnapshot, Pool
+from penstock.planner.offers import market_of
 from penstock.planner.placement import place
-from penstock.planner.plan import Plan
+from penstock.planner.plan import Decision, Plan
 from penstock.planner.spending import Purse, SpendingLimit
 
 RATES = Rates.parse("USD", {"EUR": "1.08", "GBP": "1.35", "USD": "1"})
@@ -103,3 +107,131 @@ def test_what_runs_counts_and_scaling_up_waits_for_money() -> None:
     (decision,) = place(more, NOW).values()
     assert decision.assignment is not None
     assert (len(decision.assignment.nodes), decision.reason) == (3, "BudgetExceeded")
+
+
+def priced(name: str, price: str, currency: str = "USD", *, accelerator: str = "H100-SXM-80GB", **more: str) -> Pool:
+    return pool(name, accelerator=accelerator, price={"perGPUHour": price, "currency": currency, **more})
+
+
+def decided(rates: Rates, *pools: Pool, **spec: Any) -> Decision:
+    one = tenant(spec=spec)
+    return place(FleetSnapshot(pools, (one,), rates=rates), NOW)[one.key]
+
+
+def plan_of(decision: Decision) -> Plan:
+    assert decision.assignment is not None
+    return decision.assignment.plan
+
+
+def told_of(decision: Decision, name: str) -> str:
+    """Why the best of the pool lost."""
+    return next(each.message for each in decision.rejections if each.pool == name)
+
+
+CHEAPEST: dict[str, tuple[Rates, tuple[Pool, ...], str]] = {
+    "the dearer number is the cheaper price": (RATES, (priced("a", "2.10"), priced("b", "1.90", "EUR")), "b"),
+    "the smaller number is the dearer price": (RATES, (priced("a", "2.00", "EUR"), priced("b", "2.10")), "b"),
+    "across two that are not the base": (RATES, (priced("a", "2.00", "EUR"), priced("b", "1.50", "GBP")), "b"),
+    "another base": (
+        Rates.parse("EUR", {"USD": "0.50"}),
+        (priced("a", "1.00", "EUR"), priced("b", "1.90")),
+        "b",
+    ),
+    "without any rate by currency": (NO_RATES, (priced("a", "2.00"), priced("b", "9.00", "EUR")), "b"),
+    "without its rate after the others": (RATES, (priced("a", "0.10", "SEK"), priced("b", "9.00")), "b"),
+    "none at all is the last": (RATES, (pool("a", price=None), priced("b", "9.00", "SEK")), "b"),
+    "spot with its interruptions": (
+        RATES,
+        (priced("a", "1.90", "EUR", capacityType="Spot"), priced("b", "2.10")),
+        "b",
+    ),
+    "spot that is cheaper by more": (
+        RATES,
+        (priced("a", "1.80", "EUR", capacityType="Spot"), priced("b", "2.10")),
+        "a",
+    ),
+    "at the same cost what gives more for it": (
+        Rates.parse("USD", {"EUR": "10"}),
+        (priced("a", "0.50", "EUR"), priced("b", "5.00", accelerator="H200-SXM-141GB")),
+        "b",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rates", "pools", "want"), CHEAPEST.values(), ids=CHEAPEST)
+def test_pools_are_compared_across_currencies(rates: Rates, pools: tuple[Pool, ...], want: str) -> None:
+    assert plan_of(decided(rates, *pools)).pool == want
+    assert plan_of(decided(rates, *reversed(pools))).pool == want
+
+
+def test_gpus_that_are_paid_for_anyhow_go_first_and_are_not_wasted() -> None:
+    plan = plan_of(decided(NO_RATES, priced("a", "1.00"), priced("z", "0", capacityType="Reserved")))
+    assert (plan.pool, plan.gpus) == ("z", 1)
+
+
+LOSERS: dict[str, tuple[Rates, Pool, str]] = {
+    "the difference in the base": (
+        RATES,
+        priced("b", "2.00", "EUR"),
+        "2.00 EUR/h per replica, 0.16 USD/h more than a by the exchange rates",
+    ),
+    "the same price": (RATES, priced("b", "2.00"), "comes after pool a at the same price"),
+    "no rate at all": (
+        NO_RATES,
+        priced("b", "1.00", "XAU"),
+        "they are in XAU and USD; would work: an exchange rate between XAU and USD",
+    ),
+    "no rate for it": (RATES, priced("b", "1.00", "SEK"), "in SEK and USD; would work: an exchange rate for SEK"),
+    "no price": (RATES, pool("b", price=None), "pool b states none; would work: `spec.price` on it"),
+}
+
+
+@pytest.mark.parametrize(("rates", "other", "want"), LOSERS.values(), ids=LOSERS)
+def test_the_lost_say_how_they_were_compared(rates: Rates, other: Pool, want: str) -> None:
+    decision = decided(rates, priced("a", "2.00"), other)
+    assert plan_of(decision).pool == "a"
+    assert told_of(decision, "b").endswith(want)
+
+
+CEILINGS: dict[str, tuple[Rates, str, str, str]] = {
+    "just at it": (RATES, "2.16", "USD", ""),
+    "a little below": (
+        RATES,
+        "2.159999",
+        "USD",
+        "(2.16 USD/h by the exchange rates), the ceiling is 2.159999 USD; would work: a ceiling of 2.16 USD",
+    ),
+    "its own currency": (RATES, "1.99", "EUR", "cost 2.00 EUR/h per replica, the ceiling is 1.99 EUR"),
+    "no rate at all": (NO_RATES, "9.00", "USD", "would work: a ceiling in EUR, or an exchange rate between EUR and"),
+    "no rate for the ceiling": (RATES, "9.00", "SEK", "would work: a ceiling in EUR, or an exchange rate for SEK"),
+}
+
+
+@pytest.mark.parametrize(("rates", "amount", "currency", "want"), CEILINGS.values(), ids=CEILINGS)
+def test_a_ceiling_in_another_currency(rates: Rates, amount: str, currency: str, want: str) -> None:
+    placement = {"maxPricePerReplicaHour": {"amount": amount, "currency": currency}}
+    decision = decided(rates, priced("p", "2.00", "EUR"), placement=placement)
+    assert (decision.assignment is None) == bool(want)
+    if want:
+        assert want in told_of(decision, "p")
+
+
+def test_equal_rates_make_the_same_market() -> None:
+    """So what was computed for it is remembered."""
+    again = Rates.parse("USD", {"GBP": "1.35", "EUR": "1.08"})
+    assert market_of([pool("p")], RATES) is market_of([pool("p")], again)
+    assert market_of([pool("p")], RATES) is not market_of([pool("p")], NO_RATES)
+    assert market_of([pool("p")], RATES) is not market_of([pool("p")], Rates.parse("USD", {"EUR": "1.09"}))
+
+
+@pytest.mark.property
+@given(
+    prices=st.lists(st.tuples(st.integers(1, 10**8), st.sampled_from(["USD", "EUR", "GBP"])), min_size=1, max_size=4)
+)
+def test_nothing_else_is_cheaper(prices: list[tuple[int, str]]) -> None:
+    amounts = [Money(currency, micro) for micro, currency in prices]
+    pools = [priced(f"p{number}", each.amount, each.currency) for number, each in enumerate(amounts)]
+    chosen = plan_of(decided(RATES, *pools)).price_per_replica_hour
+    assert chosen is not None
+    least = min(micro for each in amounts if (micro := RATES.convert(each, "USD")) is not None)
+    assert RATES.convert(chosen, "USD") == least

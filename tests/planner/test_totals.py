@@ -30,5 +30,14 @@ def test_rates_turn_what_they_know_into_the_base() -> None:
     assert in_base((EUROS, FIVE), NO_RATES) == (EUROS, FIVE)
 
 
+def test_no_micro_unit_is_lost() -> None:
+    """Sums are made of integers, and what is converted is the sum of a currency, not each of its parts."""
+    third = Money.parse("0.333333", "EUR")
+    assert by_currency([third] * 3) == (Money.parse("0.999999", "EUR"),)
+    assert by_currency([third * 10**9, Money("EUR", 1)]) == (Money("EUR", 333_333 * 10**9 + 1),)
+    rates = Rates.parse("USD", {"EUR": "1.50"})
+    assert in_base(by_currency([Money("EUR", 1)] * 4), rates) == (Money("USD", 6),)
+
+
 def test_a_difference_has_a_sign() -> None:
     assert [str(each) for each in differences((FIVE, EUROS), (TWO,))] == ["-3.00 EUR", "-3.00 USD"]

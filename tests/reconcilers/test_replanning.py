@@ -8,6 +8,7 @@ import pytest
 
 from builders.clock import FakeClock
 from builders.fleet import NOW, fleet, pool, settled, tenant
+from penstock.planner.exchange import Rates
 from penstock.planner.fleet import FleetSnapshot
 from penstock.planner.placement import place
 from penstock.reconcilers import replanning
@@ -72,3 +73,5 @@ async def test_a_fleet_in_which_nothing_changed_is_not_planned_again(monkeypatch
     await looked(plan, replace(before, pools=before.pools[:1]))
     assert len(asked) == 2
     assert plan.offered == {}
+    await looked(plan, replace(before, pools=before.pools[:1], rates=Rates.parse("USD", {"EUR": "1.08"})))
+    assert len(asked) == 3

@@ -1,6 +1,7 @@
 {{/* Refusals that a schema cannot say: field, value, reason, cure. Those that look at the cluster hold where there is one. */}}
 {{- define "penstock.check" -}}
 {{- include "penstock.checkNamespaces" . -}}
+{{- include "penstock.checkPlanner" . -}}
 {{- include "penstock.checkServer" . -}}
 {{- include "penstock.checkGateways" . -}}
 {{- if lookup "v1" "Namespace" "" "kube-system" -}}
@@ -13,6 +14,19 @@
 {{- range $index, $name := .Values.secretNamespaces -}}
 {{- if not (has $name $.Values.watchNamespaces) -}}
 {{- fail (printf "secretNamespaces[%d]: %s: the operator does not watch it, and would not start. Add the namespace to watchNamespaces, or take it off this list." $index $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "penstock.checkPlanner" -}}
+{{- with index .Values.planner.exchangeRates .Values.planner.currency -}}
+{{- fail (printf "planner.exchangeRates.%s: %s: planner.currency is worth 1 of itself. Leave it out." $.Values.planner.currency .) -}}
+{{- end -}}
+{{- if .Values.watchNamespaces -}}
+{{- range $name, $most := .Values.planner.namespaceMaxPricePerHour -}}
+{{- if not (has $name $.Values.watchNamespaces) -}}
+{{- fail (printf "planner.namespaceMaxPricePerHour.%s: %s: the operator does not watch this namespace, and would not start. Add it to watchNamespaces, or take it off here." $name $most) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

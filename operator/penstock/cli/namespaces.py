@@ -5,9 +5,14 @@ from typing import Any
 
 import click
 
-__all__ = ["NamespaceList"]
+__all__ = ["NamespaceList", "is_namespace"]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def is_namespace(name: str) -> bool:
+    """True where a namespace can have that name."""
+    return _LABEL.fullmatch(name) is not None
 
 
 class NamespaceList(click.ParamType[tuple[str, ...]]):
@@ -30,7 +35,7 @@ class NamespaceList(click.ParamType[tuple[str, ...]]):
         if not names and self.if_empty:
             self.fail(f"'{value}' names no namespace. Name one, or {self.if_empty}.", param, ctx)
         for name in names:
-            if not _LABEL.fullmatch(name):
+            if not is_namespace(name):
                 self.fail(f"'{name}' is no name of a namespace: write lower-case letters, digits and '-'.", param, ctx)
         if len(names) > self.most:
             self.fail(f"{len(names)} names are more than {self.most}. Leave the option out, or name fewer.", param, ctx)

@@ -16,6 +16,8 @@ from penstock.access.names import SYSTEM_NAMESPACE
 from penstock.api.refusals import Refusal
 from penstock.cli.logs import log_to_stderr
 from penstock.cli.namespaces import NamespaceList
+from penstock.cli.option_values import BASE_CURRENCY, limits_named, rates_named
+from penstock.cli.refusing import option_refused
 from penstock.metrics import Metrics
 from penstock.process import LostLease, OperatorSettings, Surroundings, run_operator
 from penstock.reconcilers.inferencegateway import DEFAULT_GATEWAY_IMAGE
@@ -68,15 +70,33 @@ _log = logging.getLogger("penstock")
     type=NamespaceList(most=1000),
     help="Use Secrets in these only: a,b, or none where it is empty. Left out: wherever it looks.",
 )
+@click.option(
+    "--currency", default=BASE_CURRENCY, show_default=True, help="What exchange rates and limits are in, by ISO 4217."
+)
+@click.option(
+    "--exchange-rate",
+    "worth",
+    multiple=True,
+    metavar="CURRENCY=AMOUNT",
+    help="What one unit of another currency is worth in --currency, as in EUR=1.08. Left out: not compared.",
+)
+@click.option("--max-price-per-hour", "most", metavar="AMOUNT", help="The most that all deployments together may cost.")
+@click.option(
+    "--namespace-max-price-per-hour",
+    "by_namespace",
+    multiple=True,
+    metavar="NAMESPACE=AMOUNT",
+    help="The most that the deployments of a namespace may cost together, as in team-a=30.00.",
+)
 @click.option("--log-format", type=click.Choice(["json", "text"]), default="json", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
-def operator(*, log_format: str, log_level: str, **settings: object) -> None:
+def operator(*, log_format: str, log_level: str, **settings: Any) -> None:
     """Run the operator: place models, serve them, keep their status true."""
     _agree(settings["watch_namespaces"], settings["secret_namespaces"])
     log_to_stderr(log_format, log_level, noisy=_NOISY)
     _share_the_interpreter()
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{os.getpid()}"
-    stated = OperatorSettings(identity=identity, **settings)  # type: ignore[arg-type] # click converts
+    stated = OperatorSettings(identity=identity, **_money(settings), **settings)
     _check_trust(stated)
     sys.exit(asyncio.run(_run(stated)))
 
@@ -100,6 +120,23 @@ def _agree(watched: Any, secrets: Any) -> None:
     if lost:
         message = f"'{lost[0]}': it is not in --watch-namespaces. Add it there, or take it out here."
         raise click.BadParameter(message, param_hint="'--secret-namespaces'")
+
+
+def _money(settings: dict[str, Any]) -> dict[str, Any]:
+    """Rates and limits of the options that say them, which are taken out; a limit that counts nothing is refused."""
+    currency, watched = settings.pop("currency"), settings["watch_namespaces"]
+    rates = rates_named(settings.pop("worth"), currency)
+    limits = limits_named(settings.pop("most"), settings.pop("by_namespace"), currency)
+    for limit in limits:
+        lost = sorted(limit.namespaces - set(watched or limit.namespaces))
+        if lost:
+            raise option_refused(
+                field="--namespace-max-price-per-hour",
+                value=f"{lost[0]}={limit.most_per_hour.amount}",
+                reason=f"'{lost[0]}' is not in --watch-namespaces",
+                cure="Add it there, or take it out here",
+            )
+    return {"rates": rates, "limits": limits}
 
 
 def _share_the_interpreter() -> None:

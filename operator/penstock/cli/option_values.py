@@ -1,4 +1,4 @@
-"""Options that name GPUs, prices and rates: what they mean, or a refusal with field, value, reason and cure."""
+"""Options that name GPUs, prices, rates and limits: what they mean, or a refusal with field, value, reason and cure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,23 @@ from decimal import Decimal, InvalidOperation
 from penstock.api.quantities import Money
 from penstock.api.refusals import Refused
 from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, by_name
+from penstock.cli.namespaces import is_namespace
 from penstock.cli.refusing import option_refused
 from penstock.planner.exchange import NO_RATES, Rates
+from penstock.planner.spending import SpendingLimit
 
-__all__ = ["accelerators_named", "amount_of", "limited_rate", "prices_named", "rates_named"]
+__all__ = [
+    "BASE_CURRENCY",
+    "accelerators_named",
+    "amount_of",
+    "limited_rate",
+    "limits_named",
+    "prices_named",
+    "rates_named",
+]
 
 _AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([A-Z]{3})?")
-_BASE = "USD"
+BASE_CURRENCY = "USD"
 _MOST_REQUESTS_PER_SECOND = Decimal(1_000_000)
 
 
@@ -40,13 +50,13 @@ def _meant(word: str, field: str) -> tuple[Accelerator, ...]:
         raise option_refused(field=field, value=word, reason=first.reason, cure=cure) from refused
 
 
-def amount_of(field: str, text: str) -> Money:
-    """`90`, `2.50` or `2.10EUR`; US dollars where no currency is said."""
+def amount_of(field: str, text: str, currency: str = BASE_CURRENCY) -> Money:
+    """`90`, `2.50` or `2.10EUR`; `currency` where none is said."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         reason = "is no amount: a decimal number that is not negative, with at most six places"
         raise option_refused(field=field, value=text, reason=reason, cure="Write it as in 90, 2.50 or 2.10EUR")
-    return Money.parse(match[1], match[2] or _BASE)
+    return Money.parse(match[1], match[2] or currency)
 
 
 def prices_named(pairs: Sequence[str]) -> Mapping[str, Money]:
@@ -68,24 +78,45 @@ def prices_named(pairs: Sequence[str]) -> Mapping[str, Money]:
     return prices
 
 
-def rates_named(pairs: Sequence[str]) -> Rates:
-    """What currencies are worth in US dollars; no rate at all where none is named."""
-    if not pairs:
-        return NO_RATES
+def rates_named(pairs: Sequence[str], base: str = BASE_CURRENCY) -> Rates:
+    """What currencies are worth in `base`; no rate at all where none is named."""
+    field = "--exchange-rate"
+    worth = _by_name(field, pairs, "CURRENCY=AMOUNT", "EUR=1.08")
     try:
-        return Rates.parse(_BASE, dict(_pair(pair) for pair in pairs))
+        rates = Rates.parse(base, worth)
     except Refused as refused:
         first = refused.refusals[0]
-        value = f"{first.field.removeprefix('rates.')}={first.value}"
-        raise option_refused(field="--exchange-rate", value=value, reason=first.reason, cure=first.cure) from refused
+        stated = first.field.removeprefix("rates.")
+        field, value = ("--currency", base) if stated == "base" else (field, f"{stated}={first.value}")
+        raise option_refused(field=field, value=value, reason=first.reason, cure=first.cure) from refused
+    return rates if pairs else NO_RATES
 
 
-def _pair(pair: str) -> tuple[str, str]:
-    currency, separator, worth = pair.partition("=")
-    if not separator:
-        reason = "is not CURRENCY=AMOUNT"
-        raise option_refused(field="--exchange-rate", value=pair, reason=reason, cure="Write it as in EUR=1.08")
-    return currency.strip(), worth.strip()
+def limits_named(most: str | None, by_namespace: Sequence[str], currency: str) -> tuple[SpendingLimit, ...]:
+    """What the fleet and each of these namespaces may cost for an hour, in `currency` where none is said."""
+    limits = [] if most is None else [SpendingLimit("fleet", amount_of("--max-price-per-hour", most, currency))]
+    field = "--namespace-max-price-per-hour"
+    for name, amount in _by_name(field, by_namespace, "NAMESPACE=AMOUNT", "team-a=30.00").items():
+        if not is_namespace(name):
+            reason, cure = f"'{name}' is no name of a namespace", "Write lower-case letters, digits and '-'"
+            raise option_refused(field=field, value=f"{name}={amount}", reason=reason, cure=cure)
+        money = amount_of(f"{field} {name}", amount, currency)
+        limits.append(SpendingLimit(f"namespace {name}", money, frozenset({name})))
+    return tuple(limits)
+
+
+def _by_name(field: str, pairs: Sequence[str], form: str, example: str) -> dict[str, str]:
+    """`NAME=VALUE`, each name once."""
+    read: dict[str, str] = {}
+    for pair in pairs:
+        name, _, value = (part.strip() for part in pair.partition("="))
+        if not (name and value):
+            raise option_refused(field=field, value=pair, reason=f"is not {form}", cure=f"Write it as in {example}")
+        if name in read:
+            reason = f"{name} is given twice: {read[name]} and {value}"
+            raise option_refused(field=field, value=pair, reason=reason, cure="Keep one of the two")
+        read[name] = value
+    return read
 
 
 def limited_rate(text: str | None) -> Decimal | None:

@@ -25,7 +25,7 @@ from penstock.cli.fleet_files import (
     build_fleet,
     read_documents,
 )
-from penstock.cli.option_values import amount_of, rates_named
+from penstock.cli.option_values import BASE_CURRENCY, limits_named, rates_named
 from penstock.cli.reading import read_view
 from penstock.cli.refusing import InputRefused
 from penstock.cluster.resources import INFERENCE_POOLS, MODEL_DEPLOYMENTS, NAMESPACES, NODES, PODS
@@ -35,7 +35,6 @@ from penstock.operations.view import ClusterView, Gap
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.placement import place
 from penstock.planner.plan import Decision
-from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.facts import Checkpoint, FactsBook, checkpoints_of
 
 __all__ = ["FleetQuestion", "Planned", "ask_hub", "fleet_options", "make_plan"]
@@ -79,7 +78,7 @@ class Planned:
 
 
 _NAMES = (
-    *("paths", "pools", "nodes_per_pool", "gpus_per_node", "named", "most", "worth"),
+    *("paths", "pools", "nodes_per_pool", "gpus_per_node", "named", "most", "by_namespace", "currency", "worth"),
     *("ask_hub", "hub_url", "token", "target"),
 )
 _OPTIONS = (
@@ -110,14 +109,27 @@ _OPTIONS = (
         "--max-price-per-hour",
         "most",
         metavar="AMOUNT",
-        help="The most that all of it may cost; in USD, or as in 90EUR.",
+        help="The most that all of it may cost; in --currency, or as in 90EUR.",
+    ),
+    click.option(
+        "--namespace-max-price-per-hour",
+        "by_namespace",
+        multiple=True,
+        metavar="NAMESPACE=AMOUNT",
+        help="The most that the deployments of a namespace may cost together, as in team-a=30.00.",
+    ),
+    click.option(
+        "--currency",
+        default=BASE_CURRENCY,
+        show_default=True,
+        help="What exchange rates and limits are in, by ISO 4217.",
     ),
     click.option(
         "--exchange-rate",
         "worth",
         multiple=True,
-        metavar="CURRENCY=USD",
-        help="What one unit of a currency is worth in US dollars, as in EUR=1.08. Left out: not compared.",
+        metavar="CURRENCY=AMOUNT",
+        help="What one unit of another currency is worth in --currency, as in EUR=1.08. Left out: not compared.",
     ),
     click.option("--hub/--no-hub", "ask_hub", default=False, show_default=True, help="Ask the hub for unknown models."),
     click.option("--hub-url", default="https://huggingface.co", show_default=True, help="The model hub or its mirror."),
@@ -149,17 +161,11 @@ def _question(given: Mapping[str, Any]) -> FleetQuestion:
         nodes_per_pool=given["nodes_per_pool"],
         gpus_per_node=given["gpus_per_node"],
         accelerators=_accelerators(given["named"]),
-        rates=rates_named(given["worth"]),
-        limits=_limits(given["most"]),
+        rates=rates_named(given["worth"], given["currency"]),
+        limits=limits_named(given["most"], given["by_namespace"], given["currency"]),
     )
     same = ("paths", "pools", "ask_hub", "hub_url", "token", "target")
     return FleetQuestion(assumptions=assumptions, **{name: given[name] for name in same})
-
-
-def _limits(most: str | None) -> tuple[SpendingLimit, ...]:
-    if most is None:
-        return ()
-    return (SpendingLimit("--max-price-per-hour", amount_of("--max-price-per-hour", most)),)
 
 
 def _accelerators(named: tuple[str, ...]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from penstock.api.formats import EngineName
+from penstock.api.quantities import Money
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.engine_evidence import evidence_for
 from penstock.catalogue.engines import engine_supports
@@ -15,6 +16,7 @@ from penstock.planner.checkpoints import Choice, Standing, rank_checkpoints
 from penstock.planner.correcting import corrected
 from penstock.planner.disaggregation.alternative import apart_or_why_not
 from penstock.planner.dominance import undominated
+from penstock.planner.exchange import Rates
 from penstock.planner.explain import by_nearness, compared
 from penstock.planner.fitting import Way
 from penstock.planner.judging import Judgement
@@ -72,14 +74,14 @@ class Shortlist:
 def enumerate_candidates(wants: Requirements, market: Market) -> Shortlist:
     """All candidates: pools by preference, else what carries the load for the least money first, pool by pool."""
     rejections = [*_absent_pools(wants, market), *_unknown_checkpoints(wants)]
-    found = [(offer, _in_pool(wants, offer)) for offer in market.offers]
+    found = [(offer, _in_pool(wants, offer, market.rates)) for offer in market.offers]
     pools = sorted(
         ((offer, each) for offer, each in found if each.candidates),
-        key=lambda each: _order(wants, each[0], each[1].candidates[0]),
+        key=lambda each: _order(wants, market.rates, each[0], each[1].candidates[0]),
     )
     rejections.extend(lost for _, each in found if not each.candidates for lost in each.rejections)
     if pools:
-        best = pools[0] = pools[0][0], _in_pool(wants, pools[0][0], detailed=True)
+        best = pools[0] = pools[0][0], _in_pool(wants, pools[0][0], market.rates, detailed=True)
         rejections.extend(apart_or_why_not(wants, market, best[1].candidates[0].plan))
     rejections.extend(lost for _, each in pools for lost in each.rejections)
     return Shortlist(tuple(each for _, pool in pools for each in pool.candidates), by_nearness(rejections))
@@ -99,30 +101,39 @@ def _unknown_checkpoints(wants: Requirements) -> Iterator[Rejection]:
         yield Rejection(RejectionReason.MODEL_UNKNOWN, str(unknown.refusal), precision=precision)
 
 
-def _order(wants: Requirements, offer: Offer, best: Candidate) -> tuple[object, ...]:
-    """Prices in different currencies are not compared: each currency stands for itself, in alphabetical order.
+def _order(wants: Requirements, rates: Rates, offer: Offer, best: Candidate) -> tuple[object, ...]:
+    """What the pool's best costs, in the base currency; one that no rate leads to it stands for itself, after that.
 
-    Where only the other engine is left, because the preferred one never started there, other pools go first.
+    Without rates every currency stands for itself, in alphabetical order. Where only the other engine is left, because
+    the preferred one never started there, other pools go first.
     """
     rank = wants.pools.index(offer.name) if wants.pools else 0
     price = best.plan.price_per_replica_hour
-    currency = price.currency if price else ""
-    cost = with_interruptions(best.cost, offer.capacity_type) if price else 0
-    value = -best.value if price else 0.0
+    apart, cost, value = _compared(rates, best, price) if price else ("", 0, 0.0)
+    cost = with_interruptions(cost, offer.capacity_type)
     last = not best.preferred_engine
-    return last, rank, price is None, currency, cost, CAPACITY_ORDER.index(offer.capacity_type), value, offer.name
+    return last, rank, price is None, apart, cost, CAPACITY_ORDER.index(offer.capacity_type), -value, offer.name
 
 
-def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Shortlist:
+def _compared(rates: Rates, best: Candidate, price: Money) -> tuple[str, int, float]:
+    """The currency where it stands for itself, empty in the base; then the cost and what it buys, in that currency."""
+    cost = rates.convert(Money(price.currency, best.cost), rates.base)
+    factor = rates.factor(price.currency, rates.base)
+    if cost is None or factor is None:
+        return price.currency, best.cost, best.value
+    return "", cost, best.value * factor[1] / factor[0]
+
+
+def _in_pool(wants: Requirements, offer: Offer, rates: Rates, *, detailed: bool = False) -> Shortlist:
     """The pool's candidates; `detailed` with those that are never better, for the pool in which that is shown."""
-    refusal = refuse_pool(offer, wants)
+    refusal = refuse_pool(offer, wants, rates)
     if refusal is not None or offer.accelerator is None:
         return Shortlist((), (refusal,) if refusal else ())
     choices, lost = rank_checkpoints(wants, offer.accelerator)
     rejections = [replace(rejection, pool=offer.name) for rejection in lost]
     fitting: list[Candidate] = []
     for choice in choices:
-        found = _of_checkpoint(wants, offer, offer.accelerator, choice, detailed=detailed)
+        found = _of_checkpoint(wants, offer, offer.accelerator, choice, rates, detailed=detailed)
         rejections.extend(found.rejections)
         fitting.extend(found.candidates)
     candidates, disproved = _as_known(wants, fitting)
@@ -131,7 +142,7 @@ def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Sh
     useful, larger = _without_larger(wants, kept)
     other = Shortlist((), ())
     if fitting and (detailed or not useful):
-        other = _by_other_engine(wants, offer, choices, (useful or fitting)[0].plan)
+        other = _by_other_engine(wants, offer, choices, (useful or fitting)[0].plan, rates)
     return Shortlist((*useful, *other.candidates), (*rejections, *disproved, *larger, *cut, *other.rejections))
 
 
@@ -156,11 +167,15 @@ def _without_larger(
 
 
 def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, ...]:
-    """Room for a batch before everything, then the format's class; within it what the load costs, and what it buys."""
+    """Room for a batch before everything, then the format's class; within it what the load costs, and what it buys.
+
+    GPUs that cost nothing are counted: more of them are wanted by others.
+    """
     return (
         not holds_batch(wants, candidate.plan),
         candidate.standing.liked,
         candidate.cost,
+        0 if candidate.cost else candidate.replicas * candidate.plan.gpus,
         -candidate.value,
         candidate.standing,
         candidate.plan.gpus,
@@ -168,7 +183,7 @@ def _order_in_pool(wants: Requirements, candidate: Candidate) -> tuple[object, .
 
 
 def _of_checkpoint(
-    wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice, *, detailed: bool
+    wants: Requirements, offer: Offer, accelerator: Accelerator, choice: Choice, rates: Rates, *, detailed: bool
 ) -> Shortlist:
     """Every way on the preferred engine; on the other one where the preferred has none."""
     engines = _engines(wants, accelerator, choice)
@@ -176,7 +191,7 @@ def _of_checkpoint(
         return Shortlist((), (_no_engine(wants, offer, accelerator, choice),))
     rejections: list[Rejection] = []
     for engine in engines:
-        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator), detailed)
+        site = Site(wants, offer, accelerator, choice, runner_of(engine, offer, accelerator), detailed, rates)
         found = find_layouts(site)
         rejections.extend(found.rejections)
         if found.laid:
@@ -185,7 +200,9 @@ def _of_checkpoint(
     return Shortlist((), tuple(rejections))
 
 
-def _by_other_engine(wants: Requirements, offer: Offer, choices: tuple[Choice, ...], best: Plan) -> Shortlist:
+def _by_other_engine(
+    wants: Requirements, offer: Offer, choices: tuple[Choice, ...], best: Plan, rates: Rates
+) -> Shortlist:
     """The pool's best plan on the engine that is not preferred, last of all; or why it is none."""
     choice = next(each for each in choices if each.known.checkpoint == best.checkpoint)
     found: list[Candidate] = []
@@ -196,7 +213,8 @@ def _by_other_engine(wants: Requirements, offer: Offer, choices: tuple[Choice, .
         if not engine_supports(engine, offer.accelerator, best.checkpoint.precision):
             lost.append(_does_not_run(engine, best))
             continue
-        site = Site(wants, offer, offer.accelerator, choice, runner_of(engine, offer, offer.accelerator))
+        runner = runner_of(engine, offer, offer.accelerator)
+        site = Site(wants, offer, offer.accelerator, choice, runner, rates=rates)
         layouts = lay(site, (_way(best),))
         found.extend(_candidate(site, each, preferred=False) for each in layouts.laid)
         lost.extend(layouts.rejections)

@@ -62,8 +62,7 @@ class Ledger:
             if tenant.gpu_quota:
                 ledger.read_quota(tenant)
             if purse.limits and tenant.current is not None:
-                pods = sum(tenant.bound.values()) + tenant.pending
-                purse.spend(tenant.key[0], tenant.current.plan, pods)
+                purse.spend(tenant.key[0], tenant.current.plan, tenant.pods)
         return ledger
 
     def copy(self) -> "Ledger":
@@ -126,10 +125,20 @@ class Ledger:
 
     def quota_allows(self, namespace: str, plan: Plan) -> int | None:
         """How many more replicas the namespace's quota and the spending limits allow; None where nothing bounds it."""
+        allowed = (self.gpu_quota_allows(namespace, plan), self.purse.allows(namespace, plan))
+        return min((each for each in allowed if each is not None), default=None)
+
+    def gpu_quota_allows(self, namespace: str, plan: Plan) -> int | None:
+        """How many more replicas the namespace's quota allows; None where it bounds nothing."""
         left = self.quota.get((namespace, plan.gpu_resource))
-        by_quota = None if left is None else max(0, left) // plan.gpus
-        by_money = self.purse.allows(namespace, plan)
-        return min((each for each in (by_quota, by_money) if each is not None), default=None)
+        return None if left is None else max(0, left) // plan.gpus
+
+    def await_pods(self, namespace: str, plan: Plan, replicas: int) -> int:
+        """Count those of so many replicas without a node that there is money for: their pods come and wait for one."""
+        allowed = self.purse.allows(namespace, plan)
+        coming = max(0, replicas if allowed is None else min(replicas, allowed))
+        self.purse.spend(namespace, plan, coming)
+        return coming
 
     def spend_quota(self, namespace: str, plan: Plan, replicas: int) -> None:
         """Count replicas that will become pods; a negative number gives them back."""

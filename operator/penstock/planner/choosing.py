@@ -156,12 +156,25 @@ class _Search:
         return open_candidates(self.shortlist, self.leaving)
 
     def room(self, plan: Plan, extra: Mapping[str, int] = _NONE) -> tuple[str, ...]:
-        """Nodes for as many replicas as there is room and quota for."""
-        allowed = self.desk.ledger.quota_allows(self.tenant.key[0], plan)
-        if allowed is not None and extra:
-            allowed += sum(extra.values()) // plan.gpus
-        wanted = self.tenant.replicas if allowed is None else min(self.tenant.replicas, allowed)
-        return self.desk.ledger.pack(plan, wanted, extra)
+        """Nodes for as many replicas as there is room, quota and money for."""
+        quota = self.desk.ledger.gpu_quota_allows(self.tenant.key[0], plan)
+        if quota is not None:
+            quota += sum(extra.values()) // plan.gpus
+        allowed = (self.tenant.replicas, quota, self.money_for(plan, instead=bool(extra)))
+        return self.desk.ledger.pack(plan, min(each for each in allowed if each is not None), extra)
+
+    def money_for(self, plan: Plan, *, instead: bool = False) -> int | None:
+        """Replicas that the spending limits allow, `instead` of its own pods; None where nothing bounds it."""
+        purse, current = self.desk.ledger.purse, self.tenant.current
+        if instead and current is not None and purse.limits:
+            purse = purse.copy()
+            purse.spend(self.tenant.key[0], current.plan, -self.tenant.pods)
+        return purse.allows(self.tenant.key[0], plan)
+
+    def may_grow(self, plan: Plan, nodes: tuple[str, ...] = ()) -> bool:
+        """True where there is money for replicas beyond those on nodes; for all of them beside an older revision."""
+        money = self.money_for(plan)
+        return money is None or money >= (self.tenant.replicas if self.succeeds else len(nodes) + 1)
 
 
 def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: Target | None = None) -> Decision | None:
@@ -179,12 +192,12 @@ def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: T
 def _as_decided(search: _Search, target: Target) -> Decision | None:
     """The place that was decided together with others; None where it has no room after all."""
     nodes = search.room(target.plan)[: target.replicas]
-    if target.grows:
+    if target.grows and search.may_grow(target.plan):
         search.without_room.extend(_passed_over(search, target))
         # What is free there is counted for others; what they leave is found when the next pass repairs it.
         return _grow(search, target.plan, ())
     whole = len(nodes) == search.tenant.replicas
-    if not (whole or (nodes and len(nodes) == target.replicas and not search.succeeds)):
+    if target.grows or not (whole or (nodes and len(nodes) == target.replicas and not search.succeeds)):
         return None
     search.without_room.extend(_passed_over(search, target))
     return _placed(search, target.plan, nodes)
@@ -212,7 +225,7 @@ def _now(search: _Search) -> Decision | None:
         if len(nodes) == search.tenant.replicas:
             return _placed(search, candidate.plan, nodes)
         search.without_room.append(_no_room(search, candidate.plan))
-        if _worth_waiting(search, candidate):
+        if _worth_waiting(search, candidate) and search.may_grow(candidate.plan, nodes):
             return _grow(search, candidate.plan, nodes)
     return None
 
@@ -268,10 +281,11 @@ def _later(search: _Search) -> Decision | None:
     """The hope that is left: a pool that can grow."""
     if search.stays_possible or search.succeeds:
         return None
-    growing = next((each for each in search.open_candidates if each.can_grow), None)
-    if growing is None:
-        return None
-    return _grow(search, growing.plan, search.room(growing.plan))
+    for candidate in search.open_candidates:
+        nodes = search.room(candidate.plan) if candidate.can_grow else ()
+        if candidate.can_grow and search.may_grow(candidate.plan, nodes):
+            return _grow(search, candidate.plan, nodes)
+    return None
 
 
 def _nowhere(search: _Search) -> Decision | None:
@@ -284,7 +298,8 @@ def _nowhere(search: _Search) -> Decision | None:
             f"the new revision has no room beside the old one, which stays: {missing.pool}: {missing.message}; or"
             " `spec.rollout.surgePolicy: Recreate` to let the old one go first"
         )
-        return Decision(tenant.current, rejections, DecisionReason.WAITING_FOR_ROOM, message)
+        most = _most(search, tenant.current.plan, tenant.pods)
+        return Decision(tenant.current, rejections, DecisionReason.WAITING_FOR_ROOM, message, most_replicas=most)
     reason, message = why_nothing_fits(rejections)
     return Decision(None, rejections, reason, message)
 
@@ -298,8 +313,15 @@ def _placed(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[st
         reason = DecisionReason.PARTLY_PLACED
         message += f"; {wanted - len(nodes)} of {wanted} have no room: {_no_room(search, plan).message}"
     moved = search.leaving.why if search.leaving else ""
-    rejections = losers(plan, search.shortlist, tuple(search.without_room))
-    return Decision(Assignment(plan, nodes), rejections, reason, message, moved_because=moved)
+    most = _most(search, plan, len(nodes))
+    if most is not None and most > len(nodes):
+        message += _left_out(search, plan, most)
+    rejections = _losers(search, plan)
+    return Decision(Assignment(plan, nodes), rejections, reason, message, moved_because=moved, most_replicas=most)
+
+
+def _losers(search: _Search, plan: Plan) -> tuple[Rejection, ...]:
+    return losers(plan, search.shortlist, tuple(search.without_room), rates=search.desk.market.rates)
 
 
 def _hold(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[str, int]) -> None:
@@ -309,6 +331,21 @@ def _hold(search: _Search, plan: Plan, nodes: tuple[str, ...], own: Mapping[str,
         left[node] = left.get(node, 0) - hold.from_own
     if not own:
         ledger.spend_quota(tenant.key[0], plan, len(nodes))
+        return
+    ledger.purse.spend(tenant.key[0], plan, len(nodes))
+    if tenant.current is not None:
+        ledger.purse.spend(tenant.key[0], tenant.current.plan, -tenant.pods)
+
+
+def _left_out(search: _Search, plan: Plan, most: int) -> str:
+    return f"; there is money for {most} of {search.tenant.replicas}: {_no_room(search, plan).message}"
+
+
+def _most(search: _Search, plan: Plan, known: int) -> int | None:
+    """How many replicas there is money for beside those that are known, which are counted; None where for all."""
+    wanted = search.tenant.replicas
+    most = known + search.desk.ledger.await_pods(search.tenant.key[0], plan, wanted - known)
+    return most if most < wanted else None
 
 
 def _grow(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
@@ -319,12 +356,16 @@ def _grow(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
         f"{describe(plan, search.tenant.replicas, search.wants)}: pool {plan.pool} has no room now and can grow;"
         f" {_no_room(search, plan).message}"
     )
+    most = _most(search, plan, len(nodes))
+    if most is not None:
+        message += _left_out(search, plan, most)
     return Decision(
         Assignment(plan, nodes),
-        losers(plan, search.shortlist, tuple(search.without_room)),
+        _losers(search, plan),
         DecisionReason.WAITING_FOR_GROWTH,
         message,
         retry_after_seconds=patience if patience > 0 else None,
+        most_replicas=most,
     )
 
 

@@ -58,6 +58,16 @@ class Rates:
             return None
         return (2 * money.micro * factor[0] + factor[1]) // (2 * factor[1])
 
+    def lacking(self, given: str, wanted: str) -> str:
+        """The rate without which the two are not compared, in words; empty where none is missing."""
+        if self.factor(given, wanted) is not None:
+            return ""
+        known = {self.base, *(currency for currency, _ in self.worth)}
+        missing = [each for each in (given, wanted) if each not in known]
+        if self.base:
+            return " and ".join(f"an exchange rate for {each}" for each in missing)
+        return f"an exchange rate between {given} and {wanted}"
+
     def common(self, prices: Iterable[Money]) -> str:
         """The currency to compare in: the base, else the one that most prices are in (of equals the first by name)."""
         if self.base:

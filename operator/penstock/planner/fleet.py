@@ -117,6 +117,11 @@ class Tenant:
     failed: tuple[FailedPlan, ...] = ()
     learnt: Learnt = NOTHING_LEARNT
 
+    @property
+    def pods(self) -> int:
+        """Pods of the newest revision, those that wait for a node among them."""
+        return sum(self.bound.values()) + self.pending
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

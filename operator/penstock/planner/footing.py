@@ -10,7 +10,7 @@ from penstock.planner.capacity import Hold, Ledger
 from penstock.planner.fleet import Tenant
 from penstock.planner.plan import Assignment, Plan
 
-__all__ = ["Footing", "own_older_gpus", "repair", "stand"]
+__all__ = ["Footing", "await_pods", "own_older_gpus", "repair", "stand"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Footing:
     `lost` are the nodes that replicas had and have no more, `gained` those that this pass found instead or in
     addition. `missing` counts replicas without a node, `short_of_quota` those of them that only the namespace's
     quota forbids, `counted` those that the pass counted against the quota. `settled`: all run where they were meant to.
+    `awaited` are replicas without a node that were counted against the spending limits: their pods come all the same.
     """
 
     nodes: tuple[str, ...]
@@ -31,6 +32,7 @@ class Footing:
     short_of_quota: int = 0
     counted: int = 0
     settled: bool = False
+    awaited: int = 0
 
     @property
     def needs_own_room(self) -> bool:
@@ -150,6 +152,14 @@ def repair(tenant: Tenant, plan: Plan, footing: Footing, ledger: Ledger) -> Foot
         short_of_quota=max(0, footing.missing - allowed),
         counted=footing.counted + _count(tenant, plan, ledger, before=len(footing.holds), after=len(holds)),
     )
+
+
+def await_pods(tenant: Tenant, plan: Plan, footing: Footing, ledger: Ledger) -> tuple[Footing, int | None]:
+    """The footing with its missing replicas counted; how many replicas there is money for, None where for all."""
+    known = tenant.pods + footing.counted
+    awaited = ledger.await_pods(tenant.key[0], plan, tenant.replicas - known)
+    most = known + awaited
+    return replace(footing, awaited=awaited), most if most < tenant.replicas else None
 
 
 def _count(tenant: Tenant, plan: Plan, ledger: Ledger, *, before: int, after: int) -> int:

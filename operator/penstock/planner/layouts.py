@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from penstock.api.formats import EngineName
+from penstock.api.quantities import Money
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.engines import DEFAULT_VERSIONS, default_image
 from penstock.catalogue.models import AttentionKind, ModelFacts
 from penstock.planner.checkpoints import Choice, Standing
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.judging import Judgement, Misfit
 from penstock.planner.memory import sequences_that_fit
@@ -61,7 +63,7 @@ class Layouts:
 class Site:
     """A checkpoint, the pool that it is tried in, and the engine that would run it there.
 
-    `detailed` asks for what is only shown, too.
+    `detailed` asks for what is only shown, too; `rates` compare the pool's price with a ceiling in another currency.
     """
 
     wants: Requirements
@@ -70,6 +72,7 @@ class Site:
     choice: Choice
     runner: Runner
     detailed: bool = False
+    rates: Rates = NO_RATES
 
     def try_way(self, way: Way) -> Fit | Misfit:
         """Whether one replica fits so many GPUs, cut that way."""
@@ -230,11 +233,16 @@ def _plan(site: Site, found: Fit, way: Way) -> Plan:
 
 def _above_ceiling(site: Site, plan: Plan) -> tuple[Rejection, ...]:
     price, ceiling = plan.price_per_replica_hour, site.wants.ceiling
-    if ceiling is None or price is None or price.micro <= ceiling.micro:
+    if ceiling is None or price is None:
         return ()
+    compared = site.rates.convert(price, ceiling.currency)
+    if compared is not None and compared <= ceiling.micro:
+        return ()
+    cost = price if compared is None else Money(ceiling.currency, compared)
+    given = f" ({cost}/h by the exchange rates)" if cost != price else ""
     message = (
-        f"{plan.gpus} x {plan.accelerator} at {site.offer.price} cost {price}/h per replica, the ceiling is {ceiling};"
-        f" would work: a ceiling of {price}"
+        f"{plan.gpus} x {plan.accelerator} at {site.offer.price} cost {price}/h per replica{given}, the ceiling is"
+        f" {ceiling}; would work: a ceiling of {cost}"
     )
     return (site.lost(plan.tensor_parallel, RejectionReason.PRICE_CEILING, message),)
 

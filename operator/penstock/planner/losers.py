@@ -3,6 +3,7 @@
 from penstock.api.quantities import Money
 from penstock.planner.candidates import Candidate, Shortlist
 from penstock.planner.checkpoints import Standing
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.explain import compared, layout_in_words
 from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 
@@ -11,8 +12,10 @@ __all__ = ["MOST_REJECTIONS", "losers", "plan_rejection"]
 MOST_REJECTIONS = 64
 
 
-def losers(chosen: Plan, shortlist: Shortlist, without_room: tuple[Rejection, ...] = ()) -> tuple[Rejection, ...]:
-    """Everything that lost, what was liked better first; at most `MOST_REJECTIONS`."""
+def losers(
+    chosen: Plan, shortlist: Shortlist, without_room: tuple[Rejection, ...] = (), *, rates: Rates = NO_RATES
+) -> tuple[Rejection, ...]:
+    """Everything that lost, what was liked better first; at most `MOST_REJECTIONS`. `rates` compare the prices."""
     place = next((index for index, each in enumerate(shortlist.candidates) if _same(each.plan, chosen)), -1)
     winner = shortlist.candidates[place] if place >= 0 else None
     tried = {(each.pool, each.engine, each.precision, each.tensor_parallel) for each in without_room}
@@ -22,7 +25,7 @@ def losers(chosen: Plan, shortlist: Shortlist, without_room: tuple[Rejection, ..
     for index, candidate in enumerate(shortlist.candidates):
         if index == place or _identity(candidate.plan) in tried:
             continue
-        rejection = _lost(candidate, chosen, winner, before=index < place)
+        rejection = _lost(candidate, chosen, winner, rates, before=index < place)
         # The best of each other pool comes before further ways to use the same one, so that no pool goes untold.
         (rest if candidate.plan.pool in told else firsts).append(rejection)
         told.add(candidate.plan.pool)
@@ -41,14 +44,14 @@ def _same(plan: Plan, other: Plan) -> bool:
     return _identity(plan) == _identity(other) and ways[0] == ways[1]
 
 
-def _lost(candidate: Candidate, chosen: Plan, winner: Candidate | None, *, before: bool) -> Rejection:
+def _lost(candidate: Candidate, chosen: Plan, winner: Candidate | None, rates: Rates, *, before: bool) -> Rejection:
     plan = candidate.plan
     if plan.pool == chosen.pool:
         return plan_rejection(plan, RejectionReason.NOT_PREFERRED, _in_pool(candidate, chosen, winner))
     if before:
         message = "it would fit by now; what is placed moves only by a proposal (`spec.placement.movePolicy`)"
         return plan_rejection(plan, RejectionReason.NOT_PREFERRED, message)
-    return _other_pool(candidate, chosen, winner)
+    return _other_pool(candidate, chosen, winner, rates)
 
 
 def _in_pool(candidate: Candidate, chosen: Plan, winner: Candidate | None) -> str:
@@ -77,28 +80,44 @@ def _other_format(candidate: Candidate, chosen: Plan) -> str:
             return f"{better} is preferred on {chosen.accelerator}"
 
 
-def _other_pool(candidate: Candidate, chosen: Plan, winner: Candidate | None) -> Rejection:
+def _other_pool(candidate: Candidate, chosen: Plan, winner: Candidate | None, rates: Rates) -> Rejection:
     plan, price = candidate.plan, candidate.plan.price_per_replica_hour
-    difference = _difference(candidate, chosen, winner)
+    difference = _difference(candidate, chosen, winner, rates)
     if difference is None or price is None:
-        message = f"comes after pool {chosen.pool}, and the prices cannot be compared"
+        message = f"comes after pool {chosen.pool}, and the prices cannot be compared{_why_not(plan, chosen, rates)}"
         return plan_rejection(plan, RejectionReason.NOT_PREFERRED, message)
-    currency, micro = difference
     several = candidate.replicas if winner is not None and candidate.replicas != winner.replicas else 0
     per = f"for the {candidate.replicas} replicas that the load takes" if several else "per replica"
-    if micro > 0:
-        whole = Money(currency, price.micro * candidate.replicas) if several else price
-        message = f"{whole}/h {per}, {Money(currency, micro)}/h more than {chosen.pool}"
+    if difference.micro > 0:
+        whole = price * candidate.replicas if several else price
+        by = " by the exchange rates" if difference.currency != price.currency else ""
+        message = f"{whole}/h {per}, {difference}/h more than {chosen.pool}{by}"
         return plan_rejection(plan, RejectionReason.COSTS_MORE, message)
-    saves = f", though {Money(currency, -micro)}/h cheaper {per}" if micro else " at the same price"
+    saves = f", though {difference * -1}/h cheaper {per}" if difference.micro else " at the same price"
     return plan_rejection(plan, RejectionReason.NOT_PREFERRED, f"comes after pool {chosen.pool}{saves}")
 
 
-def _difference(candidate: Candidate, chosen: Plan, winner: Candidate | None) -> tuple[str, int] | None:
-    """What it costs more than the chosen one, per replica or, where they need different numbers, for the load."""
+def _why_not(plan: Plan, chosen: Plan, rates: Rates) -> str:
+    price, other = plan.price_per_replica_hour, chosen.price_per_replica_hour
+    if price is None or other is None:
+        silent = plan if price is None else chosen
+        return f": pool {silent.pool} states none; would work: `spec.price` on it"
+    return (
+        f": they are in {price.currency} and {other.currency}; would work:"
+        f" {rates.lacking(price.currency, other.currency)}"
+    )
+
+
+def _difference(candidate: Candidate, chosen: Plan, winner: Candidate | None, rates: Rates) -> Money | None:
+    """What it costs more than the chosen one, per replica or, where they need different numbers, for the load.
+
+    In the currency of both, else in the base; None where they cannot be compared.
+    """
     price, other = candidate.plan.price_per_replica_hour, chosen.price_per_replica_hour
-    if price is None or other is None or price.currency != other.currency:
+    if price is None or other is None:
         return None
-    if winner is None or winner.replicas == candidate.replicas:
-        return price.currency, price.micro - other.micro
-    return price.currency, candidate.cost - winner.cost
+    if winner is not None and winner.replicas != candidate.replicas:
+        price, other = Money(price.currency, candidate.cost), Money(other.currency, winner.cost)
+    currency = price.currency if price.currency == other.currency else rates.base
+    mine, its = rates.convert(price, currency), rates.convert(other, currency)
+    return None if mine is None or its is None else Money(currency, mine - its)

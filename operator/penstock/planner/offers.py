@@ -13,6 +13,7 @@ from penstock.api.quantities import Money
 from penstock.api.references import AllowedNamespaces, NamespacesFrom
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.blocs import contains
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fleet import Pool
 from penstock.planner.plan import Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
@@ -71,9 +72,13 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Market:
-    """Every pool's offer by name. Compared by identity: `market_of` gives equal offers the same market."""
+    """Every pool's offer by name, and the rates that compare their prices.
+
+    Compared by identity: `market_of` gives equal offers with equal rates the same market.
+    """
 
     offers: tuple[Offer, ...]
+    rates: Rates = NO_RATES
 
     def find(self, name: str) -> Offer | None:
         """The offer of the pool of that name."""
@@ -85,14 +90,14 @@ class Market:
         return ", ".join(offer.name for offer in self.offers) or "none"
 
 
-def market_of(pools: Iterable[Pool]) -> Market:
+def market_of(pools: Iterable[Pool], rates: Rates = NO_RATES) -> Market:
     """The market of these pools, the same object as long as nothing that it holds changes."""
-    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)))
+    return _interned(tuple(sorted((_offer(pool) for pool in pools), key=lambda offer: offer.name)), rates)
 
 
 @lru_cache(maxsize=64)
-def _interned(offers: tuple[Offer, ...]) -> Market:
-    return Market(offers)
+def _interned(offers: tuple[Offer, ...], rates: Rates) -> Market:
+    return Market(offers, rates)
 
 
 def _offer(pool: Pool) -> Offer:
@@ -143,7 +148,7 @@ def inside_borders(countries: frozenset[str], jurisdictions: tuple[str, ...]) ->
     return not jurisdictions or contains(jurisdictions, countries)
 
 
-def refuse_pool(offer: Offer, wants: Requirements) -> Rejection | None:
+def refuse_pool(offer: Offer, wants: Requirements, rates: Rates = NO_RATES) -> Rejection | None:
     """Why no checkpoint of the deployment may run in this pool, or None."""
     if wants.pools and offer.name not in wants.pools:
         listed = ", ".join(wants.pools)
@@ -152,6 +157,7 @@ def refuse_pool(offer: Offer, wants: Requirements) -> Rejection | None:
         _refuse_consent(offer, wants)
         or _refuse_borders(offer, wants)
         or _refuse_capacity(offer, wants)
+        or _refuse_price(offer, wants, rates)
         or _refuse_equipment(offer, wants)
     )
 
@@ -192,16 +198,25 @@ def _refuse_capacity(offer: Offer, wants: Requirements) -> Rejection | None:
     return _refusal(offer, RejectionReason.CAPACITY_TYPE, message)
 
 
-def _refuse_equipment(offer: Offer, wants: Requirements) -> Rejection | None:
-    if wants.ceiling is not None and offer.price is None:
-        message = f"the ceiling is {wants.ceiling}/h and the pool states no price; would work: `spec.price` on the pool"
+def _refuse_price(offer: Offer, wants: Requirements, rates: Rates) -> Rejection | None:
+    """Where it cannot be told whether a replica costs more than the ceiling."""
+    price, ceiling = offer.price, wants.ceiling
+    if ceiling is None:
+        return None
+    if price is None:
+        message = f"the ceiling is {ceiling}/h and the pool states no price; would work: `spec.price` on the pool"
         return _refusal(offer, RejectionReason.PRICE_UNKNOWN, message)
-    if wants.ceiling is not None and offer.price is not None and offer.price.currency != wants.ceiling.currency:
-        message = (
-            f"its price is in {offer.price.currency}, the ceiling in {wants.ceiling.currency}, and they cannot be"
-            f" compared; would work: a ceiling in {offer.price.currency}"
-        )
-        return _refusal(offer, RejectionReason.PRICE_CEILING, message)
+    lacking = rates.lacking(price.currency, ceiling.currency)
+    if not lacking:
+        return None
+    message = (
+        f"its price is in {price.currency}, the ceiling in {ceiling.currency}, and they cannot be compared; would work:"
+        f" a ceiling in {price.currency}, or {lacking}"
+    )
+    return _refusal(offer, RejectionReason.PRICE_CEILING, message)
+
+
+def _refuse_equipment(offer: Offer, wants: Requirements) -> Rejection | None:
     if offer.accelerator is None:
         problem = offer.accelerator_problem or "nothing tells its GPU type; set `spec.accelerator` on the pool"
         return _refusal(offer, RejectionReason.NO_ACCELERATOR, problem)

@@ -17,7 +17,7 @@ from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
 from penstock.planner.fleetwide.asks import Ask, Room, precedence, room_of
 from penstock.planner.fleetwide.moves import busy_pools, leads_to, movable
 from penstock.planner.fleetwide.together import Joint, decide_together, in_dispute
-from penstock.planner.footing import Footing, repair, stand
+from penstock.planner.footing import Footing, await_pods, repair, stand
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Assignment, Decision
 from penstock.planner.requirements import requirements_of
@@ -45,7 +45,7 @@ class _Unsettled:
 def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     """Decide for every tenant; no node is ever promised more GPUs than it has free."""
     tenants = tuple(sorted(fleet.tenants, key=attrgetter("created", "key")))
-    desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools), tenants=tenants, now=now)
+    desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools, fleet.rates), tenants=tenants, now=now)
     decisions: dict[DeploymentKey, Decision] = {}
     unsettled: list[_Unsettled] = []
     # All promises stand before anything is repaired or chosen, so that nobody takes what another was promised.
@@ -77,6 +77,9 @@ def _stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> 
     repaired = repair(tenant, current.plan, footing, desk.ledger)
     decision = stay(desk, tenant, current, repaired)
     left = leaving(desk, tenant, current.plan, repaired)
+    if not footing.settled:
+        repaired, most = await_pods(tenant, current.plan, repaired, desk.ledger)
+        decision = replace(decision, most_replicas=most)
     if left is not None:
         return decision, _Unsettled(tenant, repaired, left)
     if footing.settled:
@@ -167,10 +170,12 @@ def _choose(desk: Desk, unsettled: _Unsettled) -> Decision | None:
     namespace, plan = tenant.key[0], tenant.current.plan
     desk.ledger.release(footing.holds)
     desk.ledger.spend_quota(namespace, plan, -footing.counted)
+    desk.ledger.purse.spend(namespace, plan, -footing.awaited)
     chosen = choose(desk, tenant, unsettled.leaving, unsettled.target)
     if chosen is None or chosen.assignment is None or chosen.assignment is tenant.current:
         desk.ledger.restore(footing.holds)
         desk.ledger.spend_quota(namespace, plan, footing.counted)
+        desk.ledger.purse.spend(namespace, plan, footing.awaited)
     return chosen
 
 

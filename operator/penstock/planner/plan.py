@@ -184,7 +184,7 @@ class Decision:
 
     `assignment` None: it fits nowhere (or waits). `moved_because` names why a current assignment
     was left; empty where nothing moved. `retry_after_seconds`: decide again then even if nothing
-    changes (a fallback timer runs).
+    changes (a fallback timer runs). `most_replicas`: spending limits leave money for no more than these; None: for all.
     """
 
     assignment: Assignment | None
@@ -193,3 +193,4 @@ class Decision:
     message: str
     moved_because: str = ""
     retry_after_seconds: float | None = None
+    most_replicas: int | None = None

@@ -64,7 +64,7 @@ def stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> D
     """It stays in its pool: as it is, on other nodes, or with fewer replicas than wanted."""
     assignment = current if footing.nodes == current.nodes else Assignment(current.plan, footing.nodes)
     wants = requirements_of(tenant)
-    rejections = losers(current.plan, enumerate_candidates(wants, desk.market))
+    rejections = losers(current.plan, enumerate_candidates(wants, desk.market), rates=desk.market.rates)
     if footing.missing > 0:
         return _short(desk, tenant, assignment, footing, rejections)
     message = describe(current.plan, tenant.replicas, wants)

@@ -161,6 +161,8 @@ def _available(view: View) -> _Verdict:
     workload = view.workloads.get(view.serving)
     if workload is not None and workload.ready > 0:
         return _Verdict(ConditionStatus.TRUE, "Serving")
+    if view.wanted == 0 and view.decided is not None and view.decided.decision.most_replicas == 0:
+        return _Verdict(ConditionStatus.FALSE, "NotServing", view.decided.decision.message)
     if view.wanted == 0:
         return _Verdict(ConditionStatus.FALSE, "ScaledToZero", "`spec.replicas` is 0")
     trouble = _trouble(view)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from penstock.cluster.events import EventRecorder, Reference
 from penstock.cluster.resources import MODEL_DEPLOYMENTS
 from penstock.metrics import Metrics
+from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.explain import answers_spec, is_kept
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.placement import place
 from penstock.planner.plan import Decision
+from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.facts import FactsBook
 from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
 from penstock.reconcilers.keys import REPLANNING
@@ -35,13 +37,18 @@ _DECISIONS_PER_TURN = 200
 
 @dataclass(slots=True)
 class PlacementReconciler:
-    """Gather a frozen fleet, place it in a thread (the loop stays free), keep what was decided."""
+    """Gather a frozen fleet, place it in a thread (the loop stays free), keep what was decided.
+
+    `rates` and `limits` are what the operator's owners say of money; they stay while it runs.
+    """
 
     world: World
     book: FactsBook
     clock: Clock
     metrics: Metrics
     events: EventRecorder
+    rates: Rates = NO_RATES
+    limits: tuple[SpendingLimit, ...] = ()
     replanning: Replanning = field(init=False)
     placed: tuple[FleetSnapshot, Mapping[DeploymentKey, Decision]] | None = field(init=False, default=None)
 
@@ -92,7 +99,8 @@ class PlacementReconciler:
             world.fleet_changed = False
         nodes = {node.name: node for node in world.nodes}
         pools = build_pools(world.pools, nodes, world.members, gpus_by_node(world.pods))
-        return FleetSnapshot(pools=pools, tenants=tuple(candidate.tenant for candidate in world.tenants.values()))
+        tenants = tuple(candidate.tenant for candidate in world.tenants.values())
+        return FleetSnapshot(pools=pools, tenants=tenants, rates=self.rates, limits=self.limits)
 
     async def _refresh_tenants(self) -> None:
         """Build those anew of which something changed; the loop gets its turn in between, and may find more."""

@@ -80,6 +80,8 @@ class Replanning:
 
 def _same(before: FleetSnapshot, after: FleetSnapshot) -> bool:
     """Told cheaply: tenants are built anew only where something of theirs changed."""
+    if (before.rates, before.limits) != (after.rates, after.limits):
+        return False
     if before.pools != after.pools or len(before.tenants) != len(after.tenants):
         return False
     return all(old is new for old, new in zip(before.tenants, after.tenants, strict=True))

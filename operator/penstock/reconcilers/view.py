@@ -6,6 +6,7 @@ from typing import Any
 
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refused
+from penstock.planner.plan import DecisionReason
 from penstock.reconcilers.children import CHILD_KINDS
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.revisions import ChildName, RevisionRecord
@@ -49,8 +50,13 @@ class View:
 
     @property
     def wanted(self) -> int:
-        """How many replicas its users want."""
-        return wanted_replicas(self.custom.parsed.spec) if self.custom.parsed else 0
+        """How many replicas its users want, as far as spending limits allow; what serves is left alone."""
+        wanted = wanted_replicas(self.custom.parsed.spec) if self.custom.parsed else 0
+        decision = self.decided.decision if self.decided else None
+        if decision is None or decision.most_replicas is None:
+            return wanted
+        workload = self.workloads.get(self.serving) if decision.reason != DecisionReason.RECREATE else None
+        return min(wanted, max(decision.most_replicas, workload.replicas if workload else 0))
 
     def pods_of(self, revision: str) -> tuple[PodRecord, ...]:
         """The pods of a revision that are not gone, terminating ones too."""

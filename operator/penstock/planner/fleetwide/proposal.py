@@ -51,7 +51,7 @@ def propose(
 
     The same fleet gives the same answer, unless the time limit ends the search.
     """
-    ledger, market = Ledger.of(fleet), market_of(fleet.pools)
+    ledger, market = Ledger.of(fleet), market_of(fleet.pools, fleet.rates)
     moving = movers(fleet, decisions, market, ledger)
     if not moving:
         return {}
