@@ -13,6 +13,7 @@ from builders.fleet_files import DEPLOYMENT, POOL, changed, named, run_on
 from penstock.cli.explain import explain
 from penstock.cli.explanation import explain_live_deployment
 from penstock.cluster.fake import FakeAPIServer
+from penstock.planner.decision_tree import compressed
 
 FLEET = (
     POOL,
@@ -164,6 +165,15 @@ def test_what_the_operator_proposes_and_engines_report_is_told() -> None:
     assert "proposed instead: pool spare, saving per hour 1.50 USD" in found.facts
     assert "the engines report: kv tokens 300000, load seconds 90" in found.facts
     assert "given up: pool old, reason OutOfMemory" in found.facts
+
+
+def test_a_status_names_the_layouts_and_one_of_an_older_release_the_sizes() -> None:
+    live = live_chat()
+    live["status"]["plan"] |= {"tensorParallel": 2, "layout": "TP2xPP4"}
+    live["status"]["rejected"][0] |= {"tensorParallel": 8, "layout": "TP8 DP8"}
+    live["status"]["rejected"].append({"pool": "new", "tensorParallel": 4, "reason": "CostsMore"})
+    labels = [compressed(each).label for each in explain_live_deployment(live).tree]
+    assert [label.split(" ", 1)[-1] for label in labels] == ["BF16 vLLM TP2xPP4", "BF16 vLLM TP8 DP8", "old", "TP4"]
 
 
 async def test_a_deployment_that_nobody_looked_at_yet_is_not_settled(server: FakeAPIServer, tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def _live_rows(status: ModelDeploymentStatus) -> Iterator[Row]:
             price_per_replica_hour=chosen.cost_per_replica_hour,
             reason="Chosen",
             message=_plan_in_words(chosen),
+            layout=chosen.layout,
         )
     for lost in status.rejected:
         yield Row(
@@ -107,6 +108,7 @@ def _live_rows(status: ModelDeploymentStatus) -> Iterator[Row]:
             price_per_replica_hour="",
             reason=lost.reason,
             message=lost.message,
+            layout=lost.layout,
         )
 
 

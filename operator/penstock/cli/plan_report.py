@@ -177,6 +177,7 @@ def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
         "pipelineParallel": plan.pipeline_parallel,
         "attentionRanks": plan.attention_ranks,
         "expertParallel": plan.expert_parallel,
+        "layout": plan.layout,
         "gpusPerReplica": plan.gpus,
         "maxContextTokens": plan.max_context_tokens,
         "maxSequences": plan.max_sequences,
@@ -226,6 +227,7 @@ def _rejection(rejection: Rejection) -> dict[str, Any]:
         "engine": str(rejection.engine),
         "precision": str(rejection.precision),
         "tensorParallel": rejection.tensor_parallel,
+        "layout": rejection.layout,
         "reason": str(rejection.reason),
         "message": rejection.message,
     }

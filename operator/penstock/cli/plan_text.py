@@ -192,8 +192,7 @@ def speed_in_words(expected: Expectation) -> str:
 
 
 def _where(row: Row) -> str:
-    size = f"TP{row.tensor_parallel}" if row.tensor_parallel else ""
-    return " ".join(part for part in (row.pool, row.engine, row.precision, size) if part) or "this model"
+    return " ".join(part for part in (row.pool, row.engine, row.precision, row.way) if part) or "this model"
 
 
 def memory_in_words(plan: Plan) -> str:

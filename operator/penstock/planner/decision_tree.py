@@ -43,8 +43,7 @@ def decision_tree(rows: Iterable[Row]) -> tuple[Branch, ...]:
 
 
 def _path(row: Row) -> tuple[str, ...]:
-    size = f"TP{row.tensor_parallel}" if row.tensor_parallel else ""
-    return row.pool or _ANY_POOL, *(part for part in (row.precision, row.engine, size) if part)
+    return row.pool or _ANY_POOL, *(part for part in (row.precision, row.engine, row.way) if part)
 
 
 def _grown(paths: Sequence[tuple[tuple[str, ...], Row]]) -> tuple[Branch, ...]:
@@ -99,9 +98,8 @@ def _rejection(row: Row) -> Rejection:
     """A reason that this release does not know, from a status of another one, ranks last."""
     known = {str(reason): reason for reason in RejectionReason}
     reason = known.get(row.reason, RejectionReason.NOT_PREFERRED)
-    return Rejection(reason, row.message, row.pool, row.engine, row.precision, row.tensor_parallel)
+    return Rejection(reason, row.message, row.pool, row.engine, row.precision, row.tensor_parallel, row.way)
 
 
 def _label(miss: Rejection) -> str:
-    size = f"TP{miss.tensor_parallel}" if miss.tensor_parallel else ""
-    return " ".join(part for part in (miss.precision, miss.engine, size) if part)
+    return " ".join(part for part in (miss.precision, miss.engine, miss.layout) if part)

@@ -13,7 +13,7 @@ from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.judging import Judgement, Misfit, judge
 from penstock.planner.memory import MemoryRequest, default_utilization, plan_memory, sequences_that_fit
-from penstock.planner.plan import MemoryPlan, RejectionReason
+from penstock.planner.plan import MemoryPlan, RejectionReason, layout_label
 from penstock.planner.requirements import Load, sequences_for
 from penstock.planner.sharding import shard_problem
 from penstock.planner.speed import Promise, Replica
@@ -45,6 +45,13 @@ class Way:
     def gpus(self) -> int:
         """GPUs of a replica."""
         return self.tensor_parallel * self.pipeline_parallel
+
+    @property
+    def label(self) -> str:
+        """As people write it: `TP2xPP4`."""
+        return layout_label(
+            self.tensor_parallel, self.pipeline_parallel, self.attention_ranks, whole_experts=self.spread_experts
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.judging import Judgement, Misfit
 from penstock.planner.memory import sequences_that_fit
 from penstock.planner.offers import Offer
-from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 from penstock.planner.requirements import Load, Requirements
 from penstock.planner.sharding import shard_problem, tensor_parallel_limit, tensor_parallel_sizes
 
@@ -93,10 +93,11 @@ class Site:
         model = self.choice.known.checkpoint.model
         return self.wants.learnt.correction(model, self.accelerator.name, self.runner.engine)
 
-    def lost(self, size: int, reason: RejectionReason, message: str) -> Rejection:
-        """The rejection of one tensor-parallel size here."""
+    def lost(self, way: Way, reason: RejectionReason, message: str) -> Rejection:
+        """The rejection of one way here."""
         precision = self.choice.known.checkpoint.precision
-        return Rejection(reason, message, self.offer.name, self.runner.engine, precision, size)
+        engine, size = self.runner.engine, way.tensor_parallel
+        return Rejection(reason, message, self.offer.name, engine, precision, size, way.label)
 
 
 def runner_of(engine: EngineName, offer: Offer, accelerator: Accelerator) -> Runner:
@@ -169,7 +170,7 @@ def lay(site: Site, ways: Iterable[Way]) -> Layouts:
         found = site.try_way(way)
         if isinstance(found, Misfit):
             # A variation of a size says nothing that the size itself did not say.
-            lost.extend([] if way.spread_experts else [site.lost(way.tensor_parallel, found.reason, found.message)])
+            lost.extend([] if way.spread_experts else [site.lost(way, found.reason, found.message)])
             continue
         plan = _plan(site, found, way)
         too_dear = _above_ceiling(site, plan)
@@ -236,7 +237,7 @@ def _above_ceiling(site: Site, plan: Plan) -> tuple[Rejection, ...]:
         f"{plan.gpus} x {plan.accelerator} at {site.offer.price} cost {price}/h per replica, the ceiling is {ceiling};"
         f" would work: a ceiling of {price}"
     )
-    return (site.lost(plan.tensor_parallel, RejectionReason.PRICE_CEILING, message),)
+    return (plan_rejection(plan, RejectionReason.PRICE_CEILING, message),)
 
 
 def _uncut(site: Site) -> Iterator[Rejection]:
@@ -248,7 +249,7 @@ def _uncut(site: Site) -> Iterator[Rejection]:
         problem = shard_problem(facts, site.accelerator, size, expert_parallel=False)
         if problem is not None and size <= most and size not in workable and problem not in told:
             told.add(problem)
-            yield site.lost(size, RejectionReason.SHARDING, problem)
+            yield site.lost(Way(size), RejectionReason.SHARDING, problem)
 
 
 def _beyond_node(site: Site) -> Iterator[Rejection]:
@@ -257,5 +258,5 @@ def _beyond_node(site: Site) -> Iterator[Rejection]:
     for size in tensor_parallel_sizes(facts, site.accelerator, node_gpus=max(_WHOLE_NODE_GPUS, most)):
         if size > most and isinstance(site.try_way(Way(size)), Fit):
             message = f"needs {size} GPUs on one node, the largest has {most}; would work: nodes with {size} GPUs"
-            yield site.lost(size, RejectionReason.NO_WHOLE_NODE, message)
+            yield site.lost(Way(size), RejectionReason.NO_WHOLE_NODE, message)
             return
