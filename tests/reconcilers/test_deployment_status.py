@@ -12,7 +12,13 @@ from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refusal
 from penstock.cluster.store import Store
 from penstock.reconcilers.custom import Custom
-from penstock.reconcilers.deployment_status import Outcome, build_status, rejected_alternatives, status_while_deleted
+from penstock.reconcilers.deployment_status import (
+    Outcome,
+    build_status,
+    plan_status,
+    rejected_alternatives,
+    status_while_deleted,
+)
 from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.stored import slim_child, slim_pod, slim_workload
 from penstock.reconcilers.view import View, gather
@@ -242,5 +248,5 @@ def test_a_status_names_the_layout_of_the_plan_and_of_what_lost() -> None:
         each.layout for each in decision.rejections if each.tensor_parallel
     }
     assert all(each.layout.startswith(f"TP{each.tensor_parallel}") for each in alternatives if each.tensor_parallel)
-    status = build_status(Scene().view(), Outcome(), now=NOW)
-    assert {plan["layout"] for plan in (status.get("plan"), status.get("nextPlan")) if plan} == {"TP1"}
+    assert decision.assignment is not None
+    assert plan_status(decision.assignment, 1).layout == decision.assignment.plan.layout

@@ -271,10 +271,11 @@ def _shortage(question: FitQuestion, settings: Settings, memory: MemoryPlan) -> 
 def _weights_message(question: FitQuestion, memory: MemoryPlan) -> str:
     usable = memory.gpu_bytes * memory.utilization_percent / 100
     needed = memory.weights_bytes + memory.activation_bytes + memory.overhead_bytes
+    reserved = ", the rest is less than the planning margin" if needed < usable else ""
     return (
         f"{question.way.gpus} x {question.accelerator.name}: a GPU needs {_gib(needed)} before any KV cache"
-        f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}; would work: more GPUs per replica,"
-        " a GPU with more memory, or a smaller checkpoint"
+        f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}{reserved}; would work: more GPUs"
+        " per replica, a GPU with more memory, or a smaller checkpoint"
     )
 
 
