@@ -105,6 +105,26 @@ def test_what_cannot_be_explained_is_exit_code_2(
     assert result.stdout == ""
 
 
+def test_what_requires_prefill_and_decode_apart_shows_the_layout_of_each_pool(tmp_path: Path) -> None:
+    apart = changed(
+        DEPLOYMENT,
+        model="deepseek-ai/DeepSeek-R1",
+        workload={"requestsPerSecond": "20", "promptTokens": 8000, "outputTokens": 1000},
+        disaggregation={"mode": "Required"},
+    )
+    big = named(POOL, "big", accelerator="H200-SXM-141GB")
+    linked = named(big, "linked", fabric={"rdmaResource": "rdma/ib"}, price={"perGPUHour": "9.00"})
+    result = run_on(explain, tmp_path, POOL, big, linked, apart, words=("md/chat",))
+    assert result.exit_code == 2
+    assert "`spec.disaggregation.mode` 'Required'" in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[1].startswith("NotSupported: `spec.disaggregation.mode`")
+    assert "planned apart it would be " in result.stdout
+    assert any(line.startswith("* linked FP8 vLLM: PrefillDecodeApart: ") for line in lines)
+    assert any(line.startswith("big FP8 vLLM: ") and "not be chosen: pool big states no" in line for line in lines)
+    assert any(line.startswith("nearest: h100 FP8 vLLM TP8: WeightsDoNotFit") for line in lines)
+
+
 def test_a_namespace_tells_twins_apart(tmp_path: Path) -> None:
     result = run_on(explain, tmp_path, *TWINS, words=("md/chat", "-n", "other", "-o", "json"))
     assert data_of(result)["name"] == "other/chat"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from penstock.planner.explain import Row, nearest_misses
 from penstock.planner.plan import Rejection, RejectionReason
 
-__all__ = ["Branch", "Miss", "compressed", "decision_tree", "nearest", "runner_up"]
+__all__ = ["Branch", "Miss", "compressed", "decision_tree", "misses", "nearest", "runner_up"]
 
 _ANY_POOL = "whatever the pool"
 _FITS = frozenset({str(RejectionReason.COSTS_MORE), str(RejectionReason.NOT_PREFERRED)})
@@ -78,6 +78,11 @@ def nearest(rows: Iterable[Row]) -> tuple[Miss, ...]:
     rows = tuple(rows)
     fitting = {row.pool for row in rows if row.chosen or _fits(row)}
     lost = (_rejection(row) for row in rows if row.pool not in fitting)
+    return misses(lost)
+
+
+def misses(lost: Iterable[Rejection]) -> tuple[Miss, ...]:
+    """What came furthest in each pool of everything that lost, the nearest to working first."""
     return tuple(Miss(each.pool, _label(each), each.reason, each.message) for each in nearest_misses(lost))
 
 
