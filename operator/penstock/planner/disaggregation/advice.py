@@ -20,7 +20,7 @@ from penstock.planner.plan import Plan
 from penstock.planner.requirements import KnownCheckpoint, Load, Requirements
 from penstock.planner.speed import PLANNED_UTILISATION
 
-__all__ = ["MOST_REPLICAS", "Advice", "advise"]
+__all__ = ["MOST_REPLICAS", "Advice", "advise", "carries_cache"]
 
 MOST_REPLICAS = 1_000_000
 """As many as any load takes, whatever the deployment's own bounds."""
@@ -143,9 +143,14 @@ def _small_loads(load: Load, together: _Together) -> Iterator[str]:
         yield f"the load takes {together.gpus} GPUs together, and it pays from {_FEWEST_GPUS} on"
 
 
+def carries_cache(offer: Offer) -> bool:
+    """True where the cache can travel from node to node: over RDMA, or in a scale-up domain larger than a node."""
+    domain = offer.accelerator.scale_up_domain if offer.accelerator else 1
+    return offer.rdma or domain > offer.node_gpus
+
+
 def _slow_networks(site: Site) -> Iterator[str]:
-    """The cache travels over RDMA, or inside a scale-up domain that is larger than a node."""
-    if not site.offer.rdma and site.accelerator.scale_up_domain <= site.offer.node_gpus:
+    if not carries_cache(site.offer):
         yield (
             f"pool {site.offer.name} states no network that carries a KV cache between nodes; would work:"
             " `spec.fabric.rdmaResource` on the pool"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from penstock.planner.candidates import enumerate_candidates
-from penstock.planner.disaggregation.advice import MOST_REPLICAS, Advice, advise
+from penstock.planner.disaggregation.advice import MOST_REPLICAS, Advice, advise, carries_cache
 from penstock.planner.explain import why_nothing_fits
 from penstock.planner.offers import Market
 from penstock.planner.plan import Plan, Rejection
@@ -15,10 +15,11 @@ __all__ = ["Apart", "ApartInPool", "apart_anyhow"]
 
 @dataclass(frozen=True, slots=True)
 class ApartInPool:
-    """One pool's answer beside `plan`, the best way to run together there."""
+    """One pool's answer beside `plan`, the best way to run together there; `linked`: its network carries a cache."""
 
     plan: Plan
     advice: Advice
+    linked: bool
 
     @property
     def found(self) -> bool:
@@ -41,7 +42,7 @@ class Apart:
 
 
 def apart_anyhow(wants: Requirements, market: Market) -> Apart:
-    """The pool against whose layout least speaks: nothing before something, then the planner's order of pools.
+    """The pool against whose layout least speaks: a slow network most, then any gate; then in the planner's order.
 
     As many replicas and workers as the load takes: what `spec.replicas` and `spec.scaling` say is of replicas that
     prefill and decode together.
@@ -62,8 +63,8 @@ def _in_pools(wants: Requirements, market: Market, plans: list[Plan]) -> Iterato
     for plan in plans:
         offer = market.find(plan.pool)
         if offer is not None:
-            yield ApartInPool(plan, advise(wants, offer, plan, required=True))
+            yield ApartInPool(plan, advise(wants, offer, plan, required=True), carries_cache(offer))
 
 
-def _objections(each: ApartInPool) -> tuple[bool, bool]:
-    return not each.found, bool(each.advice.against)
+def _objections(each: ApartInPool) -> tuple[bool, bool, bool]:
+    return not each.found, not each.linked, bool(each.advice.against)
