@@ -120,9 +120,9 @@ def test_what_requires_prefill_and_decode_apart_shows_the_layout_of_each_pool(tm
     lines = result.stdout.splitlines()
     assert lines[1].startswith("NotSupported: `spec.disaggregation.mode`")
     assert "planned apart it would be " in result.stdout
-    assert any(line.startswith("* linked FP8 vLLM: PrefillDecodeApart: ") for line in lines)
-    assert any(line.startswith("big FP8 vLLM: ") and "not be chosen: pool big states no" in line for line in lines)
-    assert any(line.startswith("nearest: h100 FP8 vLLM TP8: WeightsDoNotFit") for line in lines)
+    assert any(line.startswith("* linked FP8 SGLang: PrefillDecodeApart: ") for line in lines)
+    assert any(line.startswith("big FP8 SGLang: ") and "not be chosen: pool big states no" in line for line in lines)
+    assert any(line.startswith("nearest: h100 FP8 SGLang TP8: WeightsDoNotFit") for line in lines)
 
 
 def test_a_namespace_tells_twins_apart(tmp_path: Path) -> None:
