@@ -78,6 +78,18 @@ def test_a_pool_says_who_is_there_and_why_others_are_not(tmp_path: Path) -> None
     assert "1 of 8 GPUs planned" in here
 
 
+def test_sizes_too_small_for_the_weights_share_a_line_and_programs_read_each(tmp_path: Path) -> None:
+    big = changed(DEPLOYMENT, model="deepseek-ai/DeepSeek-R1", engine="vLLM")
+    out = run_on(explain, tmp_path, POOL, big, words=("md/chat",)).stdout
+    assert [line.split(": ")[0] for line in out.splitlines() if "WeightsDoNotFit" in line and "TP1" in line] == [
+        "h100 FP8 vLLM TP8, TP4, TP2, TP1"
+    ]
+    (tree,) = data_of(run_on(explain, tmp_path, POOL, big, words=("md/chat", "-o", "json")))["tree"]
+    (precision,) = tree["branches"]
+    (engine,) = precision["branches"]
+    assert [each["label"] for each in engine["branches"]] == ["TP8", "TP4", "TP2", "TP1"]
+
+
 TWINS = (POOL, DEPLOYMENT, {**DEPLOYMENT, "metadata": {"name": "chat", "namespace": "other"}})
 REFUSED: dict[str, tuple[tuple[Any, ...], tuple[str, ...], str]] = {
     "no kind": (FLEET, ("chat",), "Write it as in md/assistants/llama-70b"),

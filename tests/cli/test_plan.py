@@ -237,3 +237,13 @@ def test_other_refusals_have_no_layout(tmp_path: Path) -> None:
     adapters = changed(DEPLOYMENT, adapters=[{"name": "a", "source": "a/b"}])
     result = run(tmp_path, POOL, adapters, options=("-o", "json"))
     assert [each["prefillDecode"] for each in json.loads(result.stdout)["refused"]] == [None]
+
+
+def test_a_terminal_tells_alike_assumptions_once_and_keeps_names_whole(tmp_path: Path) -> None:
+    name = "a-deployment-with-a-long-name"
+    documents = (POOL, named(POOL, "other"), named(DEPLOYMENT, name))
+    narrow = run_on(plan, tmp_path, *documents, columns=80).stdout.splitlines()
+    assert any(line.startswith(f"team/{name} ") for line in narrow)
+    lines = run_on(plan, tmp_path, *documents, columns=160).stdout.splitlines()
+    assert sum("assumed (--nodes-per-pool" in line for line in lines) == 1
+    assert any(line.startswith("in each of the pools h100, other: 1 free node of 8 GPUs") for line in lines)
