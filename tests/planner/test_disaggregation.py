@@ -133,6 +133,14 @@ def test_required_goes_where_least_speaks_against_it_whatever_the_replicas() -> 
     assert {each.pool for each in found.rejections} == {"small"}
 
 
+def test_without_a_load_only_what_each_gpu_gives_is_compared() -> None:
+    found = required(pool("p", accelerator="H200-SXM-141GB", price="3.00"), workload={"promptTokens": 8000}).chosen
+    assert found is not None
+    assert found.advice.cost is not None
+    assert (found.advice.gpus_together, found.advice.cost_together) == (0, None)
+    assert "requests per GPU; by itself" in found.advice.reason
+
+
 def test_required_says_why_there_is_no_layout() -> None:
     nowhere = required(pool("small", accelerator="L4-24GB"))
     assert nowhere.chosen is None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from penstock.planner.disaggregation.advice import Advice
 from penstock.planner.disaggregation.matching import PrefillDecode
 from penstock.planner.disaggregation.required import Apart, ApartInPool
 from penstock.planner.disaggregation.workers import Worker
@@ -18,13 +19,21 @@ def apart_in_words(apart: Apart) -> str:
     if chosen is None or chosen.advice.layout is None:
         return f"no layout with prefill and decode apart: {apart.why_not}"
     advice, plan = chosen.advice, chosen.plan
-    gain = f", {advice.gain:+.0%} requests per GPU" if advice.gain is not None else ""
     against = f"; against it: {advice.against}" if advice.against else ""
     return (
         f"planned apart it would be {_units(chosen)} in pool {plan.pool}, {plan.engine} {plan.checkpoint.precision} on"
         f" {advice.gpus} x {plan.accelerator}{_per_hour(advice.cost)}, {advice.output_tokens_per_second:,.0f} output"
-        f" tokens/s; together {counted(advice.gpus_together, 'GPU')}{_per_hour(advice.cost_together)}{gain}{against}"
+        f" tokens/s{_together(advice)}{against}"
     )
+
+
+def _together(advice: Advice) -> str:
+    """What running together takes, and how the two compare."""
+    gain = "" if advice.gain is None else f"{advice.gain:+.0%} requests per GPU"
+    if not advice.gpus_together:
+        return f"; {gain} against running together" if gain else ""
+    taken = f"; together {counted(advice.gpus_together, 'GPU')}{_per_hour(advice.cost_together)}"
+    return f"{taken}, {gain}" if gain else taken
 
 
 def _units(chosen: ApartInPool) -> str:
@@ -53,7 +62,7 @@ def apart_data(apart: Apart) -> dict[str, Any]:
         "model": plan.checkpoint.model,
         "precision": str(plan.checkpoint.precision),
         "gpus": advice.gpus,
-        "gpusTogether": advice.gpus_together,
+        "gpusTogether": advice.gpus_together or None,
         "outputTokensPerSecond": round(advice.output_tokens_per_second, _DIGITS),
         "gain": None if advice.gain is None else round(advice.gain, _DIGITS),
         "pricePerHour": str(advice.cost) if advice.cost else None,

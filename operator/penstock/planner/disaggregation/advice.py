@@ -37,11 +37,11 @@ _LEAST_GAIN = 0.15
 class Advice:
     """`layout` None: together; `reason` says why in either case.
 
-    `units` of the layout carry the load with so many `output_tokens_per_second` at the planned utilisation, and
-    together it would take `gpus_together`. `against` is what speaks against a layout that is required: the gate that it
-    fails, or too small a gain. `gain` is the predicted throughput per GPU over running together, less one
-    (0.2: a fifth more); None where there is nothing to compare. `cost` and `cost_together` are per hour for the whole
-    load, None where the pool states no price.
+    `units` of the layout carry the load with so many `output_tokens_per_second` at the planned utilisation; together it
+    would take `gpus_together` (0 where nobody states the load). `against` is what speaks against a layout that is
+    required: the gate that it fails, or too small a gain. `gain` is the predicted throughput per GPU over running
+    together, less one (0.2: a fifth more); None where there is nothing to compare. `cost` and `cost_together` are per
+    hour for the whole load, None where the pool states no price.
     """
 
     layout: PrefillDecode | None
@@ -187,7 +187,9 @@ def _weighed(
     gain = _gain(layout, together)
     price = site.offer.price
     cost = price * (layout.gpus * units) if price else None
-    cost_together = price * together.gpus if price else None
+    # Without a load a layout and a replica carry different ones: only what each GPU gives can be compared.
+    gpus_together = together.gpus if site.wants.load.known else 0
+    cost_together = price * gpus_together if price and gpus_together else None
     compared = f"{_counted(layout, units)} is predicted to give {_percent(gain)} per GPU{_versus(cost, cost_together)}"
     small = gain is None or gain < _LEAST_GAIN
     too_little = f"a second kind of worker pays from {_LEAST_GAIN:.0%} more on" if small else ""
@@ -202,7 +204,7 @@ def _weighed(
         * layout.requests_per_second
         * PLANNED_UTILISATION
         * site.wants.load.output_tokens,
-        gpus_together=together.gpus,
+        gpus_together=gpus_together,
     )
 
 
