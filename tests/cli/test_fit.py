@@ -99,6 +99,12 @@ def test_what_needs_more_than_a_node_says_how_many_gpus() -> None:
     assert "H100-SXM-80GB TP1, TP2, TP4, TP8: WeightsDoNotFit: a GPU needs" in out
 
 
+def test_latencies_of_pipelines_stand_apart_from_those_of_groups() -> None:
+    out = run(MODEL, "--gpu", "L4", "--tpot", "40", "-o", "markdown").stdout
+    assert "- **L4-24GB TP4** does not fit: ServiceLevelOutOfReach" in out
+    assert "- **L4-24GB TP2xPP2, TP2xPP4** does not fit: ServiceLevelOutOfReach" in out
+
+
 def test_a_cure_that_several_share_is_told_once() -> None:
     words = (MODEL, "--tensor-parallel", "1", "--gpu", "L4", "--gpu", "A10G")
     out = run(*words, columns=160).stdout

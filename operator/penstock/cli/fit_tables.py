@@ -146,7 +146,7 @@ def _causes(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Iterator[tup
     fitting = {(row.accelerator, row.model) for row in rows if row.fits}
     smaller: list[str] = []
     misfits = (row for row in rows if not row.fits and not _replaced(row, rows))
-    for (gpu, model, reason), group in groupby(misfits, lambda row: (row.accelerator, row.model, row.reason)):
+    for (gpu, model, reason, _), group in groupby(misfits, _alike):
         alike = list(group)
         where = _where(question, alike)
         if reason == RejectionReason.WEIGHTS_TOO_LARGE and (gpu, model) in fitting:
@@ -156,6 +156,12 @@ def _causes(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Iterator[tup
         yield where, f"{reason}: {_without_place(alike[-1])}"
     if smaller:
         yield "too few GPUs for the weights", "; ".join(smaller)
+
+
+def _alike(row: SurveyRow) -> tuple[str, str, str, bool]:
+    """One cause. A pipeline has more memory with each GPU, and is no faster: its latencies are its own."""
+    slow_pipeline = row.reason == RejectionReason.SERVICE_LEVEL and row.pipeline_parallel > 1
+    return row.accelerator, row.model, row.reason, slow_pipeline
 
 
 def _where(question: SurveyQuestion, alike: Sequence[SurveyRow]) -> str:
