@@ -13,6 +13,7 @@ from builders.fleet_files import DEPLOYMENT, POOL, changed, named, run_on
 from penstock.cli.explain import explain
 from penstock.cli.explanation import explain_live_deployment
 from penstock.cluster.fake import FakeAPIServer
+from penstock.planner.decision_tree import compressed
 
 FLEET = (
     POOL,
@@ -77,6 +78,18 @@ def test_a_pool_says_who_is_there_and_why_others_are_not(tmp_path: Path) -> None
     assert "1 of 8 GPUs planned" in here
 
 
+def test_sizes_too_small_for_the_weights_share_a_line_and_programs_read_each(tmp_path: Path) -> None:
+    big = changed(DEPLOYMENT, model="deepseek-ai/DeepSeek-R1", engine="vLLM")
+    out = run_on(explain, tmp_path, POOL, big, words=("md/chat",)).stdout
+    assert [line.split(": ")[0] for line in out.splitlines() if "WeightsDoNotFit" in line and "TP1" in line] == [
+        "h100 FP8 vLLM TP8, TP4, TP2, TP1"
+    ]
+    (tree,) = data_of(run_on(explain, tmp_path, POOL, big, words=("md/chat", "-o", "json")))["tree"]
+    (precision,) = tree["branches"]
+    (engine,) = precision["branches"]
+    assert [each["label"] for each in engine["branches"]] == ["TP8", "TP4", "TP2", "TP1"]
+
+
 TWINS = (POOL, DEPLOYMENT, {**DEPLOYMENT, "metadata": {"name": "chat", "namespace": "other"}})
 REFUSED: dict[str, tuple[tuple[Any, ...], tuple[str, ...], str]] = {
     "no kind": (FLEET, ("chat",), "Write it as in md/assistants/llama-70b"),
@@ -102,6 +115,26 @@ def test_what_cannot_be_explained_is_exit_code_2(
     assert result.exit_code == 2
     assert says in result.stderr
     assert result.stdout == ""
+
+
+def test_what_requires_prefill_and_decode_apart_shows_the_layout_of_each_pool(tmp_path: Path) -> None:
+    apart = changed(
+        DEPLOYMENT,
+        model="deepseek-ai/DeepSeek-R1",
+        workload={"requestsPerSecond": "20", "promptTokens": 8000, "outputTokens": 1000},
+        disaggregation={"mode": "Required"},
+    )
+    big = named(POOL, "big", accelerator="H200-SXM-141GB")
+    linked = named(big, "linked", fabric={"rdmaResource": "rdma/ib"}, price={"perGPUHour": "9.00"})
+    result = run_on(explain, tmp_path, POOL, big, linked, apart, words=("md/chat",))
+    assert result.exit_code == 2
+    assert "`spec.disaggregation.mode` 'Required'" in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[1].startswith("NotSupported: `spec.disaggregation.mode`")
+    assert "planned apart it would be " in result.stdout
+    assert any(line.startswith("* linked FP8 SGLang: PrefillDecodeApart: ") for line in lines)
+    assert any(line.startswith("big FP8 SGLang: ") and "not be chosen: pool big states no" in line for line in lines)
+    assert any(line.startswith("nearest: h100 FP8 SGLang TP8: WeightsDoNotFit") for line in lines)
 
 
 def test_a_namespace_tells_twins_apart(tmp_path: Path) -> None:
@@ -164,6 +197,15 @@ def test_what_the_operator_proposes_and_engines_report_is_told() -> None:
     assert "proposed instead: pool spare, saving per hour 1.50 USD" in found.facts
     assert "the engines report: kv tokens 300000, load seconds 90" in found.facts
     assert "given up: pool old, reason OutOfMemory" in found.facts
+
+
+def test_a_status_names_the_layouts_and_one_of_an_older_release_the_sizes() -> None:
+    live = live_chat()
+    live["status"]["plan"] |= {"tensorParallel": 2, "layout": "TP2xPP4"}
+    live["status"]["rejected"][0] |= {"tensorParallel": 8, "layout": "TP8 DP8"}
+    live["status"]["rejected"].append({"pool": "new", "tensorParallel": 4, "reason": "CostsMore"})
+    labels = [compressed(each).label for each in explain_live_deployment(live).tree]
+    assert [label.split(" ", 1)[-1] for label in labels] == ["BF16 vLLM TP2xPP4", "BF16 vLLM TP8 DP8", "old", "TP4"]
 
 
 async def test_a_deployment_that_nobody_looked_at_yet_is_not_settled(server: FakeAPIServer, tmp_path: Path) -> None:

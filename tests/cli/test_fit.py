@@ -56,14 +56,14 @@ def test_terminals_get_a_table_that_fits(columns: int) -> None:
     result = run(MODEL, "--gpu", "L4", "--gpu", "H100", "--gpu", "MI300X", *PRICES, columns=columns)
     lines = result.stdout.splitlines()
     assert max(map(cell_len, lines)) <= columns
-    headings = next(line for line in lines if "GPU " in line and "TP" in line)
-    for heading in ("GPU", "TP", "OUT TOK/S", "PER MTOK IN+OUT"):
+    headings = next(line for line in lines if "GPU " in line and "LAYOUT" in line)
+    for heading in ("GPU", "LAYOUT", "OUT TOK/S", "PER MTOK IN+OUT"):
         assert heading in headings
     assert ("WEIGHTS/GPU" in headings) is (columns == 160)
     (best,) = [line for line in lines if line.startswith("*  ")]
     assert "USD" in best
     assert any(line.split()[:2] == ["MI300X", "?"] for line in lines)
-    assert "L4-24GB TP 1, 2: WeightsDoNotFit" in result.stdout
+    assert "too few GPUs for the weights: L4-24GB TP1, TP2" in result.stdout
     assert any(line.startswith("? ") for line in lines)
 
 
@@ -73,9 +73,44 @@ def test_a_pipe_gets_a_line_per_row() -> None:
 
 
 def test_markdown_is_a_table_with_the_misfits_below() -> None:
-    out = run(MODEL, "--gpu", "H200", "--gpu", "L4", "-o", "markdown").stdout
-    assert "| GPU | TP |" in out
-    assert "- **L4-24GB TP 1, 2** does not fit: WeightsDoNotFit" in out
+    out = run(MODEL, "--gpu", "H200", "--gpu", "L4", "--tensor-parallel", "1", "-o", "markdown").stdout
+    assert "| GPU | layout |" in out
+    assert "- **L4-24GB TP1** does not fit: WeightsDoNotFit: a GPU needs" in out
+
+
+def test_pipelines_take_over_where_groups_end_and_say_what_binds() -> None:
+    """Llama-3.3-70B FP8 runs on 8 L4 as TP2xPP4 (sizing.md 3)."""
+    words = ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "--gpu", "L4")
+    rows = {row["layout"]: row for row in data(*words)["rows"]}
+    assert list(rows) == ["TP1", "TP2", "TP4", "TP2xPP2", "TP8", "TP2xPP4"]
+    best = rows["TP2xPP4"]
+    assert (best["tensorParallel"], best["pipelineParallel"], best["gpusPerReplica"]) == (2, 4, 8)
+    assert (best["fits"], best["best"], best["limit"]) == (True, True, "KVCache")
+    out = run(*words, columns=160).stdout
+    assert "CannotShard" not in out
+    (line,) = [line for line in out.splitlines() if line.startswith("*  ")]
+    assert line.rstrip().endswith("KV cache")
+
+
+def test_what_needs_more_than_a_node_says_how_many_gpus() -> None:
+    out = run("deepseek-ai/DeepSeek-R1", "--gpu", "H100-SXM", columns=160).stdout
+    message = "a replica needs 16 GPUs, more than a node of 8: not placed by this release"
+    assert f"H100-SXM-80GB TP8xPP2: NoNodeLargeEnough: {message}" in out
+    assert "H100-SXM-80GB TP1, TP2, TP4, TP8: WeightsDoNotFit: a GPU needs" in out
+
+
+def test_latencies_of_pipelines_stand_apart_from_those_of_groups() -> None:
+    out = run(MODEL, "--gpu", "L4", "--tpot", "40", "-o", "markdown").stdout
+    assert "- **L4-24GB TP4** does not fit: ServiceLevelOutOfReach" in out
+    assert "- **L4-24GB TP2xPP2, TP2xPP4** does not fit: ServiceLevelOutOfReach" in out
+
+
+def test_a_cure_that_several_share_is_told_once() -> None:
+    words = (MODEL, "--tensor-parallel", "1", "--gpu", "L4", "--gpu", "A10G")
+    out = run(*words, columns=160).stdout
+    assert out.count("more GPUs per replica") == 1
+    assert "would work there: more GPUs per replica, a GPU with more memory, or a smaller checkpoint" in out
+    assert run(*words[:5], columns=160).stdout.count("; would work: more GPUs per replica") == 1
 
 
 def test_a_word_means_the_gpus_that_start_with_it() -> None:
@@ -190,7 +225,10 @@ def test_half_a_config_is_refused_with_the_key(tmp_path: Path, config: Any, says
 NOWHERE = {
     "heads that cannot be shared": (("--tensor-parallel", "3"), "64 attention heads cannot be shared by 3 GPUs"),
     "a promise that nothing keeps": (("--tpot", "0.1", "--gpu", "L4"), "`--tpot`"),
-    "a context that no cache holds": (("--gpu", "L4", "--context", "40000"), "`--context` of"),
+    "a context that no cache holds": (
+        ("--gpu", "L4", "--context", "40000", "--tensor-parallel", "4"),
+        "`--context` of",
+    ),
 }
 
 

@@ -196,3 +196,54 @@ def test_the_hub_answers_for_an_unknown_model(tmp_path: Path, monkeypatch: pytes
     )
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["deployments"][0]["plan"]["revision"] == "abc"
+
+
+APART = changed(
+    DEPLOYMENT,
+    model="deepseek-ai/DeepSeek-R1",
+    workload={"requestsPerSecond": "20", "promptTokens": 8000, "outputTokens": 1000},
+    serviceLevel={"timePerOutputTokenMilliseconds": 50},
+    disaggregation={"mode": "Required"},
+)
+LINKED = changed(POOL, accelerator="H200-SXM-141GB", fabric={"rdmaResource": "rdma/ib"})
+
+
+def test_what_requires_prefill_and_decode_apart_stays_refused_and_shows_its_layout(tmp_path: Path) -> None:
+    result = run(tmp_path, LINKED, APART, options=("-o", "json"))
+    assert result.exit_code == 2
+    (refused,) = json.loads(result.stdout)["refused"]
+    found = refused["prefillDecode"]
+    workers = {kind: found[kind]["workers"] for kind in ("prefill", "decode")}
+    assert found["layout"] == f"{workers['prefill']}P{workers['decode']}D"
+    each = sum(found[kind]["workers"] * found[kind]["gpusPerWorker"] for kind in workers)
+    assert found["gpus"] == each * found["units"] > 0
+    assert found["pricePerHour"] == f"{2.5 * found['gpus']:.2f} USD"
+    assert found["pricePerHourTogether"] == f"{2.5 * found['gpusTogether']:.2f} USD"
+    for form in ("table", "markdown"):
+        out = run(tmp_path, LINKED, APART, options=("-o", form)).stdout
+        assert "spec.disaggregation.mode" in out
+        assert f"planned apart it would be {found['layout']} (prefill TP" in out.replace(f"{found['units']} x ", "")
+        assert f"{found['gpus']} x H200-SXM-141GB at {found['pricePerHour']}/h" in out
+        assert f"together {found['gpusTogether']} GPUs at {found['pricePerHourTogether']}/h" in out
+
+
+def test_where_nothing_fits_apart_it_says_why(tmp_path: Path) -> None:
+    result = run(tmp_path, changed(POOL, accelerator="L4-24GB"), APART)
+    assert result.exit_code == 2
+    assert "no layout with prefill and decode apart: it fits nowhere: h100: " in result.stdout
+
+
+def test_other_refusals_have_no_layout(tmp_path: Path) -> None:
+    adapters = changed(DEPLOYMENT, adapters=[{"name": "a", "source": "a/b"}])
+    result = run(tmp_path, POOL, adapters, options=("-o", "json"))
+    assert [each["prefillDecode"] for each in json.loads(result.stdout)["refused"]] == [None]
+
+
+def test_a_terminal_tells_alike_assumptions_once_and_keeps_names_whole(tmp_path: Path) -> None:
+    name = "a-deployment-with-a-long-name"
+    documents = (POOL, named(POOL, "other"), named(DEPLOYMENT, name))
+    narrow = run_on(plan, tmp_path, *documents, columns=80).stdout.splitlines()
+    assert any(line.startswith(f"team/{name} ") for line in narrow)
+    lines = run_on(plan, tmp_path, *documents, columns=160).stdout.splitlines()
+    assert sum("assumed (--nodes-per-pool" in line for line in lines) == 1
+    assert any(line.startswith("in each of the pools h100, other: 1 free node of 8 GPUs") for line in lines)

@@ -40,6 +40,16 @@ def test_a_row_about_a_whole_format_is_a_leaf_beside_its_sizes() -> None:
     assert [each.reason for each in only.branches] == ["PrecisionUnsupported", ""]
 
 
+def test_two_ways_of_one_size_are_two_leaves() -> None:
+    pipeline = replace(LOST, layout="TP2xPP4", reason="NotPreferred")
+    ranks = replace(LOST, tensor_parallel=8, layout="TP8 DP8", reason="NotPreferred")
+    (only,) = decision_tree((CHOSEN, pipeline, ranks))
+    assert [leaf.label for leaf in leaves(only)] == ["TP2", "TP2xPP4", "TP8 DP8"]
+    best = runner_up((CHOSEN, pipeline))
+    assert best is not None
+    assert best.label == "FP8 vLLM TP2xPP4"
+
+
 def test_branches_that_do_not_fork_become_one_step() -> None:
     (only,) = decision_tree((CHOSEN,))
     assert compressed(only) == Branch("a FP8 vLLM TP2", True, "Chosen", "here")

@@ -12,7 +12,9 @@ from penstock.catalogue.models import built_in
 from penstock.planner.candidates import enumerate_candidates
 from penstock.planner.disaggregation.advice import Advice, advise
 from penstock.planner.disaggregation.matching import MOST_WORKERS, PrefillDecode, best_layout, layout_for_rate
+from penstock.planner.disaggregation.required import Apart, apart_anyhow
 from penstock.planner.disaggregation.workers import Worker
+from penstock.planner.fleet import Pool
 from penstock.planner.offers import market_of
 from penstock.planner.plan import RejectionReason
 from penstock.planner.requirements import requirements_of
@@ -105,6 +107,49 @@ def test_required_offers_it_whatever_it_costs_and_says_what_speaks_against_it() 
 
 def test_a_scale_up_domain_beyond_the_node_is_a_fast_network() -> None:
     assert "network" not in advice(accelerator="GB200-192GB", fabric=None).reason
+
+
+def required(*pools: Pool, **spec: Any) -> Apart:
+    known = built_in(R1)
+    assert known is not None
+    asked = tenant(spec={**BUSY, "scaling": None, **spec}, facts={**CHECKPOINTS, R1: known})
+    return apart_anyhow(requirements_of(asked), market_of(pools))
+
+
+def test_required_goes_where_least_speaks_against_it_whatever_the_replicas() -> None:
+    """One replica cannot carry 40 requests/s: the load decides, and a pool with a network goes before a cheaper one."""
+    cheap = pool("cheap", accelerator="H200-SXM-141GB", price="2.00")
+    linked = pool("linked", accelerator="H200-SXM-141GB", price="3.00", **RDMA)
+    small = pool("small", accelerator="L4-24GB", price="0.50")
+    found = required(cheap, linked, small)
+    assert [each.plan.pool for each in found.pools] == ["linked", "cheap"]
+    assert found.chosen is found.pools[0]
+    advice, other = (each.advice for each in found.pools)
+    assert advice.against == ""
+    assert other.against.startswith("pool cheap states no network")
+    assert advice.gpus == advice.layout.gpus * advice.units
+    assert advice.output_tokens_per_second >= 40 * 1000
+    assert advice.gpus_together > advice.gpus
+    assert {each.pool for each in found.rejections} == {"small"}
+
+
+def test_without_a_load_only_what_each_gpu_gives_is_compared() -> None:
+    found = required(pool("p", accelerator="H200-SXM-141GB", price="3.00"), workload={"promptTokens": 8000}).chosen
+    assert found is not None
+    assert found.advice.cost is not None
+    assert (found.advice.gpus_together, found.advice.cost_together) == (0, None)
+    assert "requests per GPU; by itself" in found.advice.reason
+
+
+def test_required_says_why_there_is_no_layout() -> None:
+    nowhere = required(pool("small", accelerator="L4-24GB"))
+    assert nowhere.chosen is None
+    assert "small: " in nowhere.why_not
+    slow = required(
+        pool("p", accelerator="H200-SXM-141GB"), serviceLevel={"timePerOutputTokenMilliseconds": 1}, workload={}
+    )
+    assert slow.chosen is None
+    assert "timePerOutputTokenMilliseconds" in slow.why_not
 
 
 MODES = {"Auto": "prefill and decode run together: prompts have", "Required": "renders no such workers yet", "Off": ""}

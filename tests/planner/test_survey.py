@@ -15,7 +15,7 @@ from penstock.planner.outlook import token_price
 from penstock.planner.plan import RejectionReason
 from penstock.planner.requirements import Load
 from penstock.planner.speed import Promise
-from penstock.planner.survey import SurveyQuestion, SurveyRow, survey
+from penstock.planner.survey import Limit, SurveyQuestion, SurveyRow, survey
 
 MODEL = built_in("Qwen/Qwen3-32B")
 assert MODEL is not None
@@ -60,6 +60,54 @@ def test_it_fits_where_the_planner_fits_it_with_the_same_memory() -> None:
         )
         assert row.memory == found.memory
         assert row.longest_context_tokens <= min(found.memory.kv_tokens, MODEL.max_context_tokens)
+
+
+def test_attention_ranks_and_whole_experts_are_surveyed_where_planning_would_try_them() -> None:
+    known = built_in("deepseek-ai/DeepSeek-R1")
+    long = load(prompt_tokens=8192, output_tokens=1024)
+    rows = {row.layout: row for row in asked("H200-SXM-141GB", checkpoints=(known,), load=long)}
+    assert set(rows) == {"TP1", "TP2", "TP4", "TP8", "TP8 EP8", "TP8 DP8"}
+    plain, ranks = rows["TP8"], rows["TP8 DP8"]
+    assert ranks.memory is not None
+    assert (ranks.kv_tokens, ranks.gpus) == (ranks.memory.kv_tokens * 8, 8)
+    assert ranks.kv_tokens > plain.kv_tokens
+    short = asked("H200-SXM-141GB", checkpoints=(known,))
+    assert "TP8 DP8" not in {row.layout for row in short}
+
+
+def test_a_pipeline_stands_only_where_no_group_of_as_many_gpus_fits_and_is_the_best_only_where_none_does() -> None:
+    rows = asked("L40S-48GB", load=in_flight(16))
+    assert [(row.layout, row.fits) for row in rows if row.gpus > 2] == [
+        ("TP4", True),
+        ("TP8", False),
+        ("TP2xPP4", True),
+    ]
+    (best,) = [row for row in rows if row.best]
+    assert best.pipeline_parallel == 1
+    only = [row for row in asked("L40S-48GB", sizes=(2,)) if row.fits]
+    assert {row.layout for row in only} >= {"TP2xPP2", "TP2xPP4"}
+
+
+LIMITS: Mapping[Limit, dict[str, Any]] = {
+    Limit.TIME_TO_FIRST_TOKEN: {"promise": Promise(0.2, None)},
+    Limit.TIME_PER_OUTPUT_TOKEN: {"promise": Promise(None, 0.03)},
+    Limit.CACHE: {"load": load(prompt_tokens=8000, output_tokens=1000)},
+    Limit.SEQUENCES: {"load": load(prompt_tokens=100, output_tokens=50)},
+}
+
+
+@pytest.mark.parametrize(("limit", "changes"), LIMITS.items(), ids=map(str, LIMITS))
+def test_a_row_says_what_binds(limit: Limit, changes: dict[str, Any]) -> None:
+    (row,) = asked("H100-SXM-80GB", sizes=(4,), **changes)
+    assert row.limit is limit
+
+
+def test_a_replica_across_nodes_is_named_and_not_offered() -> None:
+    known = built_in("deepseek-ai/DeepSeek-R1")
+    *within, across = asked("H100-SXM-80GB", checkpoints=(known,))
+    assert {row.reason for row in within} == {RejectionReason.WEIGHTS_TOO_LARGE}
+    assert (across.layout, across.gpus, across.reason) == ("TP8xPP2", 16, RejectionReason.NO_WHOLE_NODE)
+    assert not [row for row in asked("H100-SXM-80GB", checkpoints=(known,), sizes=(1, 2)) if row.gpus > 8]
 
 
 MISFITS: Mapping[str, tuple[dict[str, Any], RejectionReason, str]] = {

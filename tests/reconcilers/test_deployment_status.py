@@ -12,7 +12,13 @@ from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refusal
 from penstock.cluster.store import Store
 from penstock.reconcilers.custom import Custom
-from penstock.reconcilers.deployment_status import Outcome, build_status, status_while_deleted
+from penstock.reconcilers.deployment_status import (
+    Outcome,
+    build_status,
+    plan_status,
+    rejected_alternatives,
+    status_while_deleted,
+)
 from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.stored import slim_child, slim_pod, slim_workload
 from penstock.reconcilers.view import View, gather
@@ -233,3 +239,14 @@ def test_a_deletion_says_only_what_it_waits_for() -> None:
     *others, drained = status["conditions"]
     assert {**status, "conditions": others} == first
     assert (drained["type"], drained["status"], drained["message"]) == ("Drained", "Unknown", "The deployment: why")
+
+
+def test_a_status_names_the_layout_of_the_plan_and_of_what_lost() -> None:
+    decision = place_one([pool("h100")], tenant(spec={"model": "org/large"}))
+    alternatives = rejected_alternatives(decision)
+    assert {each.layout for each in alternatives if each.tensor_parallel} == {
+        each.layout for each in decision.rejections if each.tensor_parallel
+    }
+    assert all(each.layout.startswith(f"TP{each.tensor_parallel}") for each in alternatives if each.tensor_parallel)
+    assert decision.assignment is not None
+    assert plan_status(decision.assignment, 1).layout == decision.assignment.plan.layout

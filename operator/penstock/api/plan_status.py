@@ -41,6 +41,8 @@ class PlanStatus(Model):
     """The checkpoint's revision."""
     tensor_parallel: Count = 0
     """Over how many GPUs each layer is split."""
+    layout: Annotated[str, Field(max_length=32)] = ""
+    """How a replica is cut over its GPUs: TP8, TP2xPP4 (a pipeline), TP8 EP8 (experts), TP8 DP8 (attention ranks)."""
     gpus_per_replica: Count = 0
     """GPUs of one replica."""
     max_context_tokens: LargeCount = 0
@@ -68,6 +70,8 @@ class RejectedAlternative(Model):
     """The number format of the weights."""
     tensor_parallel: Count = 0
     """Over how many GPUs each layer would be split."""
+    layout: Annotated[str, Field(max_length=32)] = ""
+    """How a replica would be cut over its GPUs, as in the plan; empty where all ways lost."""
     reason: Annotated[str, Field(max_length=64)] = ""
     """Why it lost, one CamelCase word for programs."""
     message: Annotated[str, Field(max_length=1024)] = ""

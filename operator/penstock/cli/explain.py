@@ -12,6 +12,7 @@ from penstock.cli.connection import Refusal as ClusterRefusal
 from penstock.cli.explain_text import data_of, write_explanation
 from penstock.cli.explanation import (
     Explanation,
+    explain_apart,
     explain_live_deployment,
     explain_live_pool,
     explain_placement,
@@ -100,6 +101,10 @@ def _planned(question: FleetQuestion, kind: str, namespace: str, name: str) -> E
             raise _unknown(name, kind, (each.pool for each in made.pools))
         return found
     refused = [each for each in made.refused if each.name == name and namespace in {"", each.namespace}]
+    if len(refused) == 1 and refused[0].key in made.apart:
+        for line in refused[0].lines:
+            click.echo(line, err=True)
+        return explain_apart(refused[0], made.apart[refused[0].key])
     if refused:
         raise InputRefused(line for each in refused for line in each.lines)
     keys = [each.tenant.key for each in made.placements]

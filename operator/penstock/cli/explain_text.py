@@ -10,6 +10,7 @@ from rich.tree import Tree
 from penstock.cli.explanation import Explanation
 from penstock.cli.tables import console, has_width, heading, note
 from penstock.planner.decision_tree import Branch, Miss, compressed
+from penstock.planner.plan import RejectionReason
 
 __all__ = ["data_of", "write_explanation"]
 
@@ -25,13 +26,27 @@ def write_explanation(found: Explanation, out: TextIO) -> None:
         note(fact, out)
     if found.tree:
         heading("Decision" if found.kind == "ModelDeployment" else "Deployments", out)
-    for branch in map(compressed, found.tree):
-        _write_branch(_untold(branch, found.outcome), out)
+    for branch in found.tree:
+        _write_branch(_untold(compressed(_without_smaller(branch)), found.outcome), out)
     near = tuple(_near(found))
     if near:
         heading("What would have to change", out)
     for line in near:
         note(line, out)
+
+
+def _without_smaller(branch: Branch) -> Branch:
+    """Sizes that are too small for the weights share a line: the first, the largest, says what is missing."""
+    small = [each for each in branch.branches if each.reason == RejectionReason.WEIGHTS_TOO_LARGE]
+    shared = ", ".join(each.label for each in small)
+    return replace(
+        branch,
+        branches=tuple(
+            replace(each, label=shared) if each in small else _without_smaller(each)
+            for each in branch.branches
+            if each not in small[1:]
+        ),
+    )
 
 
 def _untold(branch: Branch, outcome: str) -> Branch:

@@ -8,14 +8,19 @@ from typing import Any
 from penstock.api.conditions import ConditionStatus
 from penstock.api.inferencepool import InferencePoolStatus
 from penstock.api.plan_status import ModelDeploymentStatus, PlanStatus
+from penstock.cli.apart import apart_in_words
+from penstock.cli.fleet_files import NotActedOn
 from penstock.cli.plan_report import Placement, PlanReport
 from penstock.cli.plan_text import memory_in_words, speed_in_words
 from penstock.operations.view import name_of, namespace_of, part
-from penstock.planner.decision_tree import Branch, Miss, decision_tree, nearest, runner_up
+from penstock.planner.decision_tree import Branch, Miss, decision_tree, misses, nearest, runner_up
+from penstock.planner.disaggregation.required import Apart, ApartInPool
 from penstock.planner.explain import Row, counted, headline, table
+from penstock.planner.plan import RejectionReason
 
 __all__ = [
     "Explanation",
+    "explain_apart",
     "explain_live_deployment",
     "explain_live_pool",
     "explain_placement",
@@ -68,6 +73,25 @@ def _planned_facts(each: Placement) -> Iterator[str]:
         yield f"per million tokens: {price.all_tokens} in and out, {price.output_tokens} out alone"
 
 
+def explain_apart(refused: NotActedOn, apart: Apart) -> Explanation:
+    """The refusal, and what each pool would give."""
+    return Explanation(
+        kind="ModelDeployment",
+        name=f"{refused.namespace}/{refused.name}",
+        outcome=f"NotSupported: {' '.join(map(str, refused.refusals))}",
+        settled=False,
+        facts=(apart_in_words(apart),),
+        tree=tuple(_apart_branch(each, chosen=each is apart.chosen) for each in apart.pools),
+        nearest=misses(apart.rejections),
+    )
+
+
+def _apart_branch(each: ApartInPool, *, chosen: bool) -> Branch:
+    plan = each.plan
+    label = f"{plan.pool} {plan.checkpoint.precision} {plan.engine}"
+    return Branch(label, chosen=chosen, reason=RejectionReason.PREFILL_DECODE, message=each.advice.reason)
+
+
 def explain_live_deployment(live: Object) -> Explanation:
     """One deployment of a cluster, by its status."""
     status = ModelDeploymentStatus.model_validate(part(live, "status"))
@@ -96,6 +120,7 @@ def _live_rows(status: ModelDeploymentStatus) -> Iterator[Row]:
             price_per_replica_hour=chosen.cost_per_replica_hour,
             reason="Chosen",
             message=_plan_in_words(chosen),
+            layout=chosen.layout,
         )
     for lost in status.rejected:
         yield Row(
@@ -107,6 +132,7 @@ def _live_rows(status: ModelDeploymentStatus) -> Iterator[Row]:
             price_per_replica_hour="",
             reason=lost.reason,
             message=lost.message,
+            layout=lost.layout,
         )
 
 

@@ -82,10 +82,13 @@ _MILLISECONDS = click.FloatRange(0, 3_600_000, min_open=True)
 def fit(**options: Any) -> None:
     r"""Show on which GPUs MODEL fits, and how it does there.
 
-    A row per GPU type and tensor-parallel size: KV cache, longest context, requests at once, and at the load tokens per
-    second, latencies and prices. The load is --concurrency per replica, or --requests-per-second over as many replicas
-    as it takes; without either, a replica carries as much as its memory and the promised latencies allow. The best is
-    marked: the cheapest per token, and without prices the one with most tokens per GPU.
+    A row per GPU type and layout: KV cache, longest context, requests at once, and at the load tokens per second,
+    latencies, prices, and what binds. Layouts are tensor-parallel sizes (TP8), pipelines where those end (TP2xPP4), and
+    for models of many experts whole experts (TP8 EP8) and attention ranks (TP8 DP8) where planning would try them.
+
+    The load is --concurrency per replica, or --requests-per-second over as many replicas as it takes; without either, a
+    replica carries as much as its memory and the promised latencies allow. The best is marked: the cheapest per token,
+    and without prices the one with most tokens per GPU.
 
     Plan with measured figures where you have them: latencies are means of a model, and those marked with ? were not
     checked against measurements on that hardware.

@@ -14,7 +14,7 @@ _DIGITS = 3
 
 
 def data_of(question: SurveyQuestion, rows: Iterable[SurveyRow]) -> dict[str, Any]:
-    """The question as it was understood, and a row per GPU type, checkpoint and size."""
+    """The question as it was understood, and a row per GPU type, checkpoint and layout."""
     load = question.load
     return {
         "format": _FORMAT,
@@ -49,7 +49,11 @@ def _row(row: SurveyRow) -> dict[str, Any]:
         "precision": str(row.precision),
         "accelerator": row.accelerator,
         "tensorParallel": row.tensor_parallel,
+        "pipelineParallel": row.pipeline_parallel,
+        "attentionRanks": row.attention_ranks,
         "expertParallel": row.expert_parallel,
+        "layout": row.layout,
+        "gpusPerReplica": row.gpus,
         "engine": str(row.engine),
         "engineVersion": row.engine_version,
         "fits": row.fits,
@@ -65,7 +69,8 @@ def _figures(row: SurveyRow) -> dict[str, Any]:
     price, memory = row.token_price, row.memory
     return {
         "memoryPerGPU": memory_data(memory) if memory else None,
-        "kvTokens": memory.kv_tokens if memory else None,
+        "limit": str(row.limit) if row.limit else None,
+        "kvTokens": row.kv_tokens if memory else None,
         "longestContextTokens": row.longest_context_tokens if memory else None,
         "mostConcurrent": row.most_concurrent if memory else None,
         "requestsPerSecond": round(row.requests_per_second, _DIGITS) if memory else None,

@@ -1,5 +1,6 @@
 """What `penstock fit` found, for people: what fits as a table, and why the rest does not in a line per cause."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TextIO
@@ -7,11 +8,20 @@ from typing import TextIO
 from rich.text import Text
 
 from penstock.cli.tables import Column, Sheet, escaped, heading, markdown, note, show
-from penstock.planner.survey import SurveyQuestion, SurveyRow
+from penstock.planner.plan import RejectionReason
+from penstock.planner.survey import Limit, SurveyQuestion, SurveyRow
 
 __all__ = ["write_markdown", "write_rows"]
 
 _GIB = 2**30
+_LIMITS = {
+    Limit.TIME_TO_FIRST_TOKEN: "TTFT",
+    Limit.TIME_PER_OUTPUT_TOKEN: "TPOT",
+    Limit.CACHE: "KV cache",
+    Limit.SEQUENCES: "max sequences",
+}
+_WHOLE_MILLISECONDS = 100
+_CURE = "; would work: "
 _CHEAPEST = "the cheapest per token of those with a price"
 _OPTIONS = {
     "`spec.workload.maxContextTokens`": "`--context`",
@@ -69,19 +79,20 @@ def _sheet(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Sheet:
     columns = {
         "": Column(""),
         "GPU": Column("GPU"),
-        "TP": Column("TP", right=True),
+        "layout": Column("layout"),
         **({"format": Column("format")} if several else {}),
         "engine": Column("engine", drop=12),
         "weights/GPU": Column("weights/GPU", right=True, drop=11),
         "KV/GPU": Column("KV/GPU", right=True, drop=10),
         "KV tokens": Column("KV tokens", right=True, drop=2),
-        "context": Column("context", right=True, drop=5),
-        "at once": Column("at once", right=True, drop=6),
+        "context": Column("context", right=True, drop=6),
+        "at once": Column("at once", right=True, drop=7),
         **({"replicas": Column("replicas", right=True)} if replicated else {}),
-        "req/s": Column("req/s", right=True, drop=7),
+        "req/s": Column("req/s", right=True, drop=8),
         "out tok/s": Column("out tok/s", right=True, drop=1),
         "TTFT": Column("TTFT", right=True, drop=4),
         "TPOT": Column("TPOT", right=True, drop=3),
+        "bound": Column("bound", drop=5),
         **({"per hour": Column("per hour", right=True, drop=1)} if priced else {}),
         **({"per Mtok in+out": Column("per Mtok in+out", right=True)} if priced else {}),
     }
@@ -96,39 +107,81 @@ def _cells(row: SurveyRow) -> dict[str, str | Text]:
     return {
         "": Text("*", style="bold green") if row.best else "",
         "GPU": Text(name, style="bold") if row.best else name,
-        "TP": str(row.tensor_parallel),
+        "layout": row.layout,
         "format": row.precision,
         "engine": f"{row.engine} {row.engine_version}",
         "weights/GPU": f"{memory.weights_bytes / _GIB:.1f} GiB" if memory else "",
         "KV/GPU": f"{memory.kv_bytes / _GIB:.1f} GiB" if memory else "",
-        "KV tokens": f"{memory.kv_tokens:,}" if memory else "",
+        "KV tokens": f"{row.kv_tokens:,}" if memory else "",
         "context": f"{row.longest_context_tokens:,}",
         "at once": f"{row.most_concurrent:,}",
         "replicas": f"{row.replicas:,}",
         "out tok/s": f"{expected.output_tokens_per_second * row.replicas:,.0f}" if expected else "",
         "TTFT": f"{expected.time_to_first_token_milliseconds:,.0f} ms" if expected else "",
-        "TPOT": f"{expected.time_per_output_token_milliseconds:,.1f} ms" if expected else "",
+        "TPOT": _milliseconds(expected.time_per_output_token_milliseconds) if expected else "",
+        "bound": _LIMITS[row.limit] if row.limit else "",
         "req/s": f"{row.requests_per_second:,.2f}",
         "per hour": str(row.price_per_hour or "-"),
         "per Mtok in+out": str(row.token_price.all_tokens) if row.token_price else "-",
     }
 
 
+def _milliseconds(value: float) -> str:
+    """A tenth only where it says something."""
+    return f"{value:,.0f} ms" if value >= _WHOLE_MILLISECONDS else f"{value:,.1f} ms"
+
+
 def _misfits(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Iterator[tuple[str, str]]:
-    """Sizes of one GPU type that fail for one cause share a line."""
-    misfits = (row for row in rows if not row.fits)
-    several = len(question.checkpoints) > 1
-    for (accelerator, precision, reason), group in groupby(
-        misfits, lambda row: (row.accelerator, row.precision, row.reason)
-    ):
+    """A line per GPU type and cause; a cure that several share is told once, below them."""
+    told = list(_causes(question, rows))
+    cures = Counter(why.partition(_CURE)[2] for _, why in told)
+    for where, why in told:
+        cause, _, cure = why.partition(_CURE)
+        yield where, cause if cures[cure] > 1 else why
+    yield from (("would work there", cure) for cure, times in cures.items() if cure and times > 1)
+
+
+def _causes(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Iterator[tuple[str, str]]:
+    """Where a GPU type has ways that fit, those with too few GPUs for the weights need no figures."""
+    fitting = {(row.accelerator, row.model) for row in rows if row.fits}
+    smaller: list[str] = []
+    misfits = (row for row in rows if not row.fits and not _replaced(row, rows))
+    for (gpu, model, reason, _), group in groupby(misfits, _alike):
         alike = list(group)
-        sizes = ", ".join(str(row.tensor_parallel) for row in alike)
-        which = f" {precision}" if several else ""
-        # The largest size came nearest: its figures say what is missing.
-        yield f"{accelerator}{which} TP {sizes}", f"{reason}: {_as_options(alike[-1].message)}"
+        where = _where(question, alike)
+        if reason == RejectionReason.WEIGHTS_TOO_LARGE and (gpu, model) in fitting:
+            smaller.append(where)
+            continue
+        # The largest came nearest: its figures say what is missing.
+        yield where, f"{reason}: {_without_place(alike[-1])}"
+    if smaller:
+        yield "too few GPUs for the weights", "; ".join(smaller)
 
 
-def _as_options(message: str) -> str:
+def _alike(row: SurveyRow) -> tuple[str, str, str, bool]:
+    """One cause. A pipeline has more memory with each GPU, and is no faster: its latencies are its own."""
+    slow_pipeline = row.reason == RejectionReason.SERVICE_LEVEL and row.pipeline_parallel > 1
+    return row.accelerator, row.model, row.reason, slow_pipeline
+
+
+def _where(question: SurveyQuestion, alike: Sequence[SurveyRow]) -> str:
+    """`L4-24GB FP8 TP1, TP2`; the format only where several are compared."""
+    which = f" {alike[0].precision}" if len(question.checkpoints) > 1 else ""
+    return f"{alike[0].accelerator}{which} {', '.join(dict.fromkeys(row.layout for row in alike))}"
+
+
+def _replaced(row: SurveyRow, rows: Sequence[SurveyRow]) -> bool:
+    """A group that cannot be cut says nothing where a pipeline over as many GPUs was tried."""
+    return row.reason == RejectionReason.SHARDING and any(
+        other.pipeline_parallel > 1
+        and (other.accelerator, other.model, other.gpus) == (row.accelerator, row.model, row.gpus)
+        for other in rows
+    )
+
+
+def _without_place(row: SurveyRow) -> str:
+    """The line starts with the GPUs already, and what resources call a field is an option here."""
+    message = row.message.removeprefix(f"{row.gpus} x {row.accelerator}: ").removeprefix(f"{row.accelerator} ")
     for field, option in _OPTIONS.items():
         message = message.replace(field, option)
     return message

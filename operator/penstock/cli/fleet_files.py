@@ -17,14 +17,14 @@ import yaml
 
 from penstock.api.inferencepool import InferencePool
 from penstock.api.meta import GROUP
-from penstock.api.modeldeployment import ModelDeployment
+from penstock.api.modeldeployment import DisaggregationMode, ModelDeployment
 from penstock.api.refusals import Refusal, Refused
 from penstock.api.supported import unsupported
 from penstock.api.validation import parse
 from penstock.catalogue.accelerators import Accelerator, by_name, detect
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.exchange import NO_RATES, Rates
-from penstock.planner.fleet import FleetSnapshot, Tenant
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
 from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.facts import Checkpoint, checkpoints_of
@@ -42,6 +42,7 @@ __all__ = [
     "build_fleet",
     "contents",
     "read_documents",
+    "tenant_of",
 ]
 
 _LARGEST_FILE = 16 * 2**20
@@ -78,12 +79,21 @@ class Assumed:
 
 @dataclass(frozen=True, slots=True)
 class NotActedOn:
-    """A deployment that is left out, and the fields of it that are refused; `where` is its place in the files."""
+    """A deployment that is left out, and the fields of it that are refused; `where` is its place in the files.
+
+    `custom` is there where everything of it can be read.
+    """
 
     where: str
     namespace: str
     name: str
     refusals: tuple[Refusal, ...]
+    custom: Custom[ModelDeployment] | None = None
+
+    @property
+    def key(self) -> DeploymentKey:
+        """Namespace and name."""
+        return self.namespace, self.name
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -107,6 +117,14 @@ class Documents:
     problems: list[str] = field(default_factory=list)
     unsupported: list[NotActedOn] = field(default_factory=list)
     read: int = 0
+
+    @property
+    def required_apart(self) -> Iterator[Custom[ModelDeployment]]:
+        """Those of the unsupported that require prefill and decode apart."""
+        for each in self.unsupported:
+            spec = each.custom.parsed.spec if each.custom and each.custom.parsed else None
+            if each.custom and spec and spec.disaggregation.mode is DisaggregationMode.REQUIRED:
+                yield each.custom
 
 
 def read_documents(paths: Sequence[Path], assumptions: Assumptions) -> Documents:
@@ -245,7 +263,7 @@ def _keep_ours(documents: Documents, document: Any, where: str, assumptions: Ass
         kept = Custom.of(_as_live(document, documents.read, namespace="default"), ModelDeployment)
         refusals = unsupported(resource.spec)
         if refusals:
-            documents.unsupported.append(NotActedOn(where, kept.namespace, kept.name, refusals))
+            documents.unsupported.append(NotActedOn(where, kept.namespace, kept.name, refusals, kept))
         else:
             documents.deployments.append(kept)
 
@@ -307,7 +325,7 @@ def build_fleet(
     others = [pod for pod in documents.pods if (pod.namespace, pod.deployment) not in planned]
     fleet = FleetSnapshot(
         pools=build_pools(documents.pools, nodes, members, gpus_by_node(others)),
-        tenants=tuple(_tenant(each, documents, look_up) for each in documents.deployments),
+        tenants=tuple(tenant_of(each, documents, look_up) for each in documents.deployments),
         rates=assumptions.rates,
         limits=assumptions.limits,
     )
@@ -344,7 +362,8 @@ def _accelerator(pool: Custom[InferencePool]) -> Accelerator | None:
     return detect(pool.parsed.spec.node_selector).accelerator
 
 
-def _tenant(custom: Custom[ModelDeployment], documents: Documents, look_up: LookUp) -> Tenant:
+def tenant_of(custom: Custom[ModelDeployment], documents: Documents, look_up: LookUp) -> Tenant:
+    """A deployment as the planner sees it; Refused where its spec cannot be read."""
     if custom.parsed is None:
         raise Refused(custom.refusals)
     spec = custom.parsed.spec

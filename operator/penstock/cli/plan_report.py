@@ -1,13 +1,15 @@
 """What `penstock plan` found, put together once for all of its forms, and as plain data for programs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.api.quantities import Money
+from penstock.cli.apart import apart_data
 from penstock.cli.fleet_files import Assumed, NotActedOn
 from penstock.cli.planning import Planned
 from penstock.planner.changes import Change, ChangeKind, Footprint, compare, footprint_of
+from penstock.planner.disaggregation.required import Apart
 from penstock.planner.exchange import Rates
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.outlook import Outlook, outlook
@@ -47,7 +49,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """Everything that was decided. `changes` is None where there was nothing to compare with."""
+    """Everything that was decided. `changes` is None where there was nothing to compare with.
+
+    `apart` is what would be chosen for those of the refused that require prefill and decode apart.
+    """
 
     placements: tuple[Placement, ...]
     refused: tuple[NotActedOn, ...]
@@ -55,6 +60,7 @@ class PlanReport:
     assumed: tuple[Assumed, ...]
     changes: tuple[Change, ...] | None
     rates: Rates
+    apart: Mapping[DeploymentKey, Apart] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -100,7 +106,7 @@ class PlanReport:
             "summary": self.summary,
             "complete": self.complete,
             "deployments": [_deployment(each) for each in self.placements],
-            "refused": [_refused(each) for each in self.refused],
+            "refused": [_refused(each, self.apart.get(each.key)) for each in self.refused],
             "pools": [_pool(each) for each in self.pools],
             "pricePerHour": [str(each) for each in self.after],
             "assumptions": [str(each) for each in self.assumed],
@@ -128,12 +134,13 @@ def report(planned: Planned, before: Mapping[DeploymentKey, Footprint] | None) -
         assumed=planned.assumed,
         changes=None if before is None else compare(_known(before, planned), decisions),
         rates=fleet.rates,
+        apart=planned.apart,
     )
 
 
 def _known(before: Mapping[DeploymentKey, Footprint], planned: Planned) -> dict[DeploymentKey, Footprint]:
     """Without those whose spec is refused: what serves goes on as it is."""
-    refused = {(each.namespace, each.name) for each in planned.documents.unsupported}
+    refused = {each.key for each in planned.documents.unsupported}
     return {key: footprint for key, footprint in before.items() if key not in refused}
 
 
@@ -177,6 +184,7 @@ def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
         "pipelineParallel": plan.pipeline_parallel,
         "attentionRanks": plan.attention_ranks,
         "expertParallel": plan.expert_parallel,
+        "layout": plan.layout,
         "gpusPerReplica": plan.gpus,
         "maxContextTokens": plan.max_context_tokens,
         "maxSequences": plan.max_sequences,
@@ -226,17 +234,24 @@ def _rejection(rejection: Rejection) -> dict[str, Any]:
         "engine": str(rejection.engine),
         "precision": str(rejection.precision),
         "tensorParallel": rejection.tensor_parallel,
+        "layout": rejection.layout,
         "reason": str(rejection.reason),
         "message": rejection.message,
     }
 
 
-def _refused(each: NotActedOn) -> dict[str, Any]:
+def _refused(each: NotActedOn, apart: Apart | None) -> dict[str, Any]:
     refusals = [
         {"field": refusal.field, "value": refusal.value, "reason": refusal.reason, "cure": refusal.cure}
         for refusal in each.refusals
     ]
-    return {"namespace": each.namespace, "name": each.name, "reason": "NotSupported", "refusals": refusals}
+    return {
+        "namespace": each.namespace,
+        "name": each.name,
+        "reason": "NotSupported",
+        "refusals": refusals,
+        "prefillDecode": apart_data(apart) if apart else None,
+    }
 
 
 def _pool(total: PoolTotal) -> dict[str, Any]:

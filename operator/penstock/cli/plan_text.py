@@ -5,10 +5,11 @@ from typing import TextIO
 
 from rich.text import Text
 
+from penstock.cli.apart import apart_in_words
 from penstock.cli.plan_report import Placement, PlanReport
 from penstock.cli.tables import Column, Sheet, has_width, heading, note, show
 from penstock.planner.changes import Change, ChangeKind, Footprint
-from penstock.planner.explain import Row, headline, table
+from penstock.planner.explain import Row, counted, headline, table
 from penstock.planner.plan import Expectation, Plan
 
 __all__ = [
@@ -54,16 +55,26 @@ def _write_tables(made: PlanReport, out: TextIO) -> None:
         heading("Cannot be placed", out)
     for name, why in unplaced:
         note(f"{name}: {why}", out)
-    for assumed in made.assumed:
-        note(str(assumed), out, style="dim")
+    for words in _assumed(made):
+        note(words, out, style="dim")
     note("why it is so: penstock explain modeldeployment/NAMESPACE/NAME with the same options", out, style="dim")
     note(made.summary, out, style="bold" if made.complete else "bold red")
+
+
+def _assumed(made: PlanReport) -> Iterator[str]:
+    """Pools of which the same is assumed share a line."""
+    alike: dict[tuple[int, int], list[str]] = {}
+    for each in made.assumed:
+        alike.setdefault((each.nodes, each.gpus_per_node), []).append(each.pool)
+    for (nodes, gpus), pools in alike.items():
+        what = f"{counted(nodes, 'free node')} of {gpus} GPUs assumed (--nodes-per-pool, --gpus-per-node)"
+        yield f"{'pool' if len(pools) == 1 else 'in each of the pools'} {', '.join(pools)}: {what}"
 
 
 def deployments_sheet(made: PlanReport) -> Sheet:
     """A row per deployment."""
     columns = (
-        Column("deployment", wide=True),
+        Column("deployment", wide=True, least=40),
         Column("state"),
         Column("pool"),
         Column("per replica", drop=2),
@@ -151,6 +162,8 @@ def unplaced_lines(made: PlanReport) -> Iterator[tuple[str, str]]:
     for refused in made.refused:
         for refusal in refused.refusals:
             yield f"{refused.namespace}/{refused.name}", str(refusal)
+        if refused.key in made.apart:
+            yield f"{refused.namespace}/{refused.name}", apart_in_words(made.apart[refused.key])
 
 
 def _lines(made: PlanReport) -> Iterator[str]:
@@ -162,6 +175,8 @@ def _lines(made: PlanReport) -> Iterator[str]:
         yield from _placement_lines(each)
     for refused in made.refused:
         yield from (f"{refused.namespace}/{refused.name}: NotSupported: {refusal}" for refusal in refused.refusals)
+        if refused.key in made.apart:
+            yield f"  {apart_in_words(made.apart[refused.key])}"
     for total in made.pools:
         spent = f", {total.price_per_hour} per hour" if total.price_per_hour else ""
         yield f"pool {total.pool}: {total.planned} of {total.gpus} GPUs planned, {total.held} held by others{spent}"
@@ -192,8 +207,7 @@ def speed_in_words(expected: Expectation) -> str:
 
 
 def _where(row: Row) -> str:
-    size = f"TP{row.tensor_parallel}" if row.tensor_parallel else ""
-    return " ".join(part for part in (row.pool, row.engine, row.precision, size) if part) or "this model"
+    return " ".join(part for part in (row.pool, row.engine, row.precision, row.way) if part) or "this model"
 
 
 def memory_in_words(plan: Plan) -> str:

@@ -24,6 +24,7 @@ from penstock.cli.fleet_files import (
     add_live,
     build_fleet,
     read_documents,
+    tenant_of,
 )
 from penstock.cli.option_values import BASE_CURRENCY, limits_named, rates_named
 from penstock.cli.reading import read_view
@@ -32,9 +33,12 @@ from penstock.cluster.resources import INFERENCE_POOLS, MODEL_DEPLOYMENTS, NAMES
 from penstock.errors import HubError
 from penstock.hub.client import Hub, HubQuestion
 from penstock.operations.view import ClusterView, Gap
+from penstock.planner.disaggregation.required import Apart, apart_anyhow
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
+from penstock.planner.offers import market_of
 from penstock.planner.placement import place
 from penstock.planner.plan import Decision
+from penstock.planner.requirements import requirements_of
 from penstock.reconcilers.facts import Checkpoint, FactsBook, checkpoints_of
 
 __all__ = ["FleetQuestion", "Planned", "ask_hub", "fleet_options", "make_plan"]
@@ -62,13 +66,17 @@ class FleetQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The fleet, what was decided for it, and what was read of a cluster (None: none was asked)."""
+    """The fleet, what was decided for it, and what was read of a cluster (None: none was asked).
+
+    `apart`: what would be chosen for those that are left out because they require prefill and decode apart.
+    """
 
     documents: Documents
     fleet: FleetSnapshot
     decisions: dict[DeploymentKey, Decision]
     assumed: tuple[Assumed, ...]
     view: ClusterView | None
+    apart: Mapping[DeploymentKey, Apart] = field(default_factory=dict)
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -186,11 +194,20 @@ def make_plan(question: FleetQuestion) -> Planned:
     problems = [*documents.problems, *absences(documents)]
     if problems:
         raise InputRefused(problems)
+    look_up = _look_up(question, documents)
     try:
-        fleet, assumed = build_fleet(documents, question.assumptions, _look_up(question, documents))
+        fleet, assumed = build_fleet(documents, question.assumptions, look_up)
+        apart = _apart(documents, fleet, look_up)
     except Refused as refused:
         raise InputRefused(str(refusal) for refusal in refused.refusals) from refused
-    return Planned(documents, fleet, place(fleet, datetime.now(UTC)), assumed, view)
+    return Planned(documents, fleet, place(fleet, datetime.now(UTC)), assumed, view, apart)
+
+
+def _apart(documents: Documents, fleet: FleetSnapshot, look_up: LookUp) -> dict[DeploymentKey, Apart]:
+    """On paper: other deployments' GPUs are not counted."""
+    market = market_of(fleet.pools, fleet.rates)
+    wanted = (tenant_of(each, documents, look_up) for each in documents.required_apart)
+    return {tenant.key: apart_anyhow(requirements_of(tenant), market) for tenant in wanted}
 
 
 async def _read(target: Target) -> ClusterView:
@@ -230,7 +247,7 @@ def _unknown(documents: Documents) -> list[Checkpoint]:
     """The checkpoints on a hub that neither the files nor the catalogue describe, each once."""
     book = FactsBook(hub_enabled=False)
     found: dict[str, Checkpoint] = {}
-    for each in documents.deployments:
+    for each in (*documents.deployments, *documents.required_apart):
         for checkpoint in checkpoints_of(each.namespace, each.parsed.spec) if each.parsed else ():
             on_hub = checkpoint.source.type is SourceType.HUB
             if on_hub and not isinstance(book.look_up(_ASKER, checkpoint), ModelFacts):

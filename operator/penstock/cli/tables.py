@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 _GAP = 2
-_LEAST_WIDE = 24
 _PIPE_WIDTH = 160
 
 Cell = str | Text
@@ -35,12 +34,16 @@ Cell = str | Text
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `right`: numbers; `wide`: takes what is left, and folds; `drop`: left out first the greater it is."""
+    """One column. `right`: numbers; `wide`: takes what is left, and folds; `drop`: left out first the greater it is.
+
+    Others are left out before a wide one has fewer than `least` characters, if it has so many.
+    """
 
     heading: str
     right: bool = False
     wide: bool = False
     drop: int = 0
+    least: int = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def fitted(sheet: Sheet, width: int) -> tuple[Sheet, tuple[str, ...]]:
 
 def _needed(sheet: Sheet, kept: Sequence[int]) -> int:
     widths = (
-        min(_LEAST_WIDE, _natural(sheet, index)) if sheet.columns[index].wide else _natural(sheet, index)
+        min(sheet.columns[index].least, _natural(sheet, index)) if sheet.columns[index].wide else _natural(sheet, index)
         for index in kept
     )
     return sum(widths) + _GAP * max(0, len(kept) - 1)

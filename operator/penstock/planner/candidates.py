@@ -254,7 +254,7 @@ def _roomy(site: Site, found: Layouts) -> tuple[tuple[Laid, ...], tuple[Rejectio
 def _cramped(site: Site, plan: Plan) -> Rejection:
     load, holds = site.wants.load, _requests_held(site.wants, plan)
     message = f"it fits, and its KV cache holds {holds} requests of {load.request_tokens:,} tokens: less than a batch"
-    return site.lost(plan.tensor_parallel, RejectionReason.NOT_PREFERRED, message)
+    return plan_rejection(plan, RejectionReason.NOT_PREFERRED, message)
 
 
 def _requests_held(wants: Requirements, plan: Plan) -> int:

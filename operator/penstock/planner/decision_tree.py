@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from penstock.planner.explain import Row, nearest_misses
 from penstock.planner.plan import Rejection, RejectionReason
 
-__all__ = ["Branch", "Miss", "compressed", "decision_tree", "nearest", "runner_up"]
+__all__ = ["Branch", "Miss", "compressed", "decision_tree", "misses", "nearest", "runner_up"]
 
 _ANY_POOL = "whatever the pool"
 _FITS = frozenset({str(RejectionReason.COSTS_MORE), str(RejectionReason.NOT_PREFERRED)})
@@ -43,8 +43,7 @@ def decision_tree(rows: Iterable[Row]) -> tuple[Branch, ...]:
 
 
 def _path(row: Row) -> tuple[str, ...]:
-    size = f"TP{row.tensor_parallel}" if row.tensor_parallel else ""
-    return row.pool or _ANY_POOL, *(part for part in (row.precision, row.engine, size) if part)
+    return row.pool or _ANY_POOL, *(part for part in (row.precision, row.engine, row.way) if part)
 
 
 def _grown(paths: Sequence[tuple[tuple[str, ...], Row]]) -> tuple[Branch, ...]:
@@ -79,6 +78,11 @@ def nearest(rows: Iterable[Row]) -> tuple[Miss, ...]:
     rows = tuple(rows)
     fitting = {row.pool for row in rows if row.chosen or _fits(row)}
     lost = (_rejection(row) for row in rows if row.pool not in fitting)
+    return misses(lost)
+
+
+def misses(lost: Iterable[Rejection]) -> tuple[Miss, ...]:
+    """What came furthest in each pool of everything that lost, the nearest to working first."""
     return tuple(Miss(each.pool, _label(each), each.reason, each.message) for each in nearest_misses(lost))
 
 
@@ -99,9 +103,8 @@ def _rejection(row: Row) -> Rejection:
     """A reason that this release does not know, from a status of another one, ranks last."""
     known = {str(reason): reason for reason in RejectionReason}
     reason = known.get(row.reason, RejectionReason.NOT_PREFERRED)
-    return Rejection(reason, row.message, row.pool, row.engine, row.precision, row.tensor_parallel)
+    return Rejection(reason, row.message, row.pool, row.engine, row.precision, row.tensor_parallel, row.way)
 
 
 def _label(miss: Rejection) -> str:
-    size = f"TP{miss.tensor_parallel}" if miss.tensor_parallel else ""
-    return " ".join(part for part in (miss.precision, miss.engine, size) if part)
+    return " ".join(part for part in (miss.precision, miss.engine, miss.layout) if part)

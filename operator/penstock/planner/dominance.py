@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from penstock.planner.explain import layout_in_words
-from penstock.planner.plan import Plan, Rejection, RejectionReason
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 
 __all__ = ["MOST_IN_POOL", "Rated", "undominated"]
 
@@ -36,12 +36,12 @@ def undominated(
         room = requests_held(candidate)
         better = next((other for other, holds in kept if holds >= room and _beats(other, candidate)), None)
         if better is not None:
-            cut.append(_rejection(candidate, RejectionReason.DOMINATED, _beaten(candidate, better)))
+            cut.append(plan_rejection(candidate.plan, RejectionReason.DOMINATED, _beaten(candidate, better)))
         elif len(kept) < MOST_IN_POOL:
             kept.append((candidate, room))
         else:
             message = f"{MOST_IN_POOL} others are liked better in this pool"
-            cut.append(_rejection(candidate, RejectionReason.NOT_PREFERRED, message))
+            cut.append(plan_rejection(candidate.plan, RejectionReason.NOT_PREFERRED, message))
     return tuple(each for each, _ in kept), tuple(cut)
 
 
@@ -63,8 +63,3 @@ def _gives(rated: Rated) -> str:
     price = f" at {plan.price_per_replica_hour}/h" if plan.price_per_replica_hour else ""
     precision = plan.checkpoint.precision
     return f"{precision} on {layout_in_words(plan)} gives {rated.tokens_per_second:,.0f} output tokens/s{price}"
-
-
-def _rejection(candidate: Rated, reason: RejectionReason, message: str) -> Rejection:
-    plan = candidate.plan
-    return Rejection(reason, message, plan.pool, plan.engine, plan.checkpoint.precision, plan.tensor_parallel)

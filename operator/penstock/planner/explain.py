@@ -83,6 +83,12 @@ class Row:
     price_per_replica_hour: str
     reason: str
     message: str
+    layout: str = ""
+
+    @property
+    def way(self) -> str:
+        """The layout, as `TP2xPP4`; the size alone where a status of an older release does not say it."""
+        return self.layout or (f"TP{self.tensor_parallel}" if self.tensor_parallel else "")
 
 
 def counted(count: int, noun: str) -> str:
@@ -125,6 +131,7 @@ def _chosen(assignment: Assignment, decision: Decision) -> Row:
         price_per_replica_hour=str(plan.price_per_replica_hour or ""),
         reason="Chosen",
         message=decision.message,
+        layout=plan.layout,
     )
 
 
@@ -138,6 +145,7 @@ def _lost(rejection: Rejection) -> Row:
         price_per_replica_hour="",
         reason=rejection.reason,
         message=rejection.message,
+        layout=rejection.layout,
     )
 
 

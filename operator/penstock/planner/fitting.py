@@ -13,7 +13,7 @@ from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.judging import Judgement, Misfit, judge
 from penstock.planner.memory import MemoryRequest, default_utilization, plan_memory, sequences_that_fit
-from penstock.planner.plan import MemoryPlan, RejectionReason
+from penstock.planner.plan import MemoryPlan, RejectionReason, layout_label
 from penstock.planner.requirements import Load, sequences_for
 from penstock.planner.sharding import shard_problem
 from penstock.planner.speed import Promise, Replica
@@ -45,6 +45,13 @@ class Way:
     def gpus(self) -> int:
         """GPUs of a replica."""
         return self.tensor_parallel * self.pipeline_parallel
+
+    @property
+    def label(self) -> str:
+        """As people write it: `TP2xPP4`."""
+        return layout_label(
+            self.tensor_parallel, self.pipeline_parallel, self.attention_ranks, whole_experts=self.spread_experts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +271,11 @@ def _shortage(question: FitQuestion, settings: Settings, memory: MemoryPlan) -> 
 def _weights_message(question: FitQuestion, memory: MemoryPlan) -> str:
     usable = memory.gpu_bytes * memory.utilization_percent / 100
     needed = memory.weights_bytes + memory.activation_bytes + memory.overhead_bytes
+    reserved = ", the rest is less than the planning margin" if needed < usable else ""
     return (
         f"{question.way.gpus} x {question.accelerator.name}: a GPU needs {_gib(needed)} before any KV cache"
-        f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}; would work: more GPUs per replica,"
-        " a GPU with more memory, or a smaller checkpoint"
+        f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}{reserved}; would work: more GPUs"
+        " per replica, a GPU with more memory, or a smaller checkpoint"
     )
 
 

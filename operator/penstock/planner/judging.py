@@ -35,13 +35,15 @@ class Judgement:
     """A replica that carries its share within the promise.
 
     `expected` is at the planned load: the stated one over `replicas`, else what a plan counts on. `requests_per_second`
-    is what it may be planned for, `tokens_per_second` the output at the greatest load within promise and room.
+    is what it may be planned for, `tokens_per_second` the output at the greatest load within promise and room, and
+    `bound` what keeps it from more.
     """
 
     expected: Expectation
     replicas: int
     requests_per_second: float
     tokens_per_second: float
+    bound: Bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def judge(replica: Replica, load: Load, promise: Promise, room: int) -> Judgemen
         replicas=question.needed,
         requests_per_second=question.rate,
         tokens_per_second=question.greatest.output_tokens_per_second,
+        bound=question.bound,
     )
 
 

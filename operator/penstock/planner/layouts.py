@@ -10,28 +10,21 @@ from penstock.api.formats import EngineName
 from penstock.api.quantities import Money
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.engines import DEFAULT_VERSIONS, default_image
-from penstock.catalogue.models import AttentionKind, ModelFacts
 from penstock.planner.checkpoints import Choice, Standing
 from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.judging import Judgement, Misfit
 from penstock.planner.memory import sequences_that_fit
 from penstock.planner.offers import Offer
-from penstock.planner.plan import Plan, Rejection, RejectionReason
-from penstock.planner.requirements import Load, Requirements
-from penstock.planner.sharding import shard_problem, tensor_parallel_limit, tensor_parallel_sizes
+from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
+from penstock.planner.requirements import Requirements
+from penstock.planner.sharding import shard_problem, tensor_parallel_sizes
+from penstock.planner.ways import SIZES, grouped_ways, pipelined_ways
 
 __all__ = ["Laid", "Layouts", "Runner", "Site", "find_layouts", "holds_batch", "lay", "runner_of", "ways"]
 
 _WHOLE_NODE_GPUS = 8
-_SIZES = (1, 2, 4, 8)
 _SMALLEST_BATCH = 16
-_PREFERRED_OVER_PCIE = 2
-_FEWEST_ATTENTION_RANKS = 4
-_FEW_KEY_VALUE_HEADS = 2
-_LONG_PROMPT_TOKENS = 4096
-_MANY_REQUESTS_PER_RANK = 8
-_MANY_EXPERTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +89,11 @@ class Site:
         model = self.choice.known.checkpoint.model
         return self.wants.learnt.correction(model, self.accelerator.name, self.runner.engine)
 
-    def lost(self, size: int, reason: RejectionReason, message: str) -> Rejection:
-        """The rejection of one tensor-parallel size here."""
+    def lost(self, way: Way, reason: RejectionReason, message: str) -> Rejection:
+        """The rejection of one way here."""
         precision = self.choice.known.checkpoint.precision
-        return Rejection(reason, message, self.offer.name, self.runner.engine, precision, size)
+        engine, size = self.runner.engine, way.tensor_parallel
+        return Rejection(reason, message, self.offer.name, engine, precision, size, way.label)
 
 
 def runner_of(engine: EngineName, offer: Offer, accelerator: Accelerator) -> Runner:
@@ -124,42 +118,12 @@ def find_layouts(site: Site) -> Layouts:
 
 
 def ways(site: Site) -> Iterator[Way]:
-    """Tensor-parallel sizes ascending, each also with attention ranks or spread experts where that may pay."""
-    facts, load = site.choice.known.facts, site.wants.load
-    for size in tensor_parallel_sizes(facts, site.accelerator, node_gpus=site.offer.node_gpus):
-        yield Way(size)
-        if size < _FEWEST_ATTENTION_RANKS or not facts.experts:
-            continue
-        if (
-            facts.experts >= _MANY_EXPERTS
-            and shard_problem(facts, site.accelerator, size, expert_parallel=True) is None
-        ):
-            yield Way(size, spread_experts=True)
-            if _attends_in_ranks(facts, load, size):
-                yield Way(size, attention_ranks=size, spread_experts=True)
-
-
-def _attends_in_ranks(facts: ModelFacts, load: Load, ranks: int) -> bool:
-    """Ranks of their own pay where a cut would copy the cache to every GPU, prompts are long and requests are many.
-
-    On short chats the same layout loses half of the throughput (sizing.md 4.2, 9.6).
-    """
-    copied = facts.attention is AttentionKind.MLA or facts.kv_heads <= _FEW_KEY_VALUE_HEADS
-    many = (load.likely_concurrency or 0) >= _MANY_REQUESTS_PER_RANK * ranks
-    return copied and many and load.prompt_tokens >= _LONG_PROMPT_TOKENS
+    """Those without a pipeline."""
+    return grouped_ways(site.choice.known.facts, site.accelerator, site.wants.load, node_gpus=site.offer.node_gpus)
 
 
 def _pipelines(site: Site) -> Iterator[Way]:
-    """Over slow links groups of two in a pipeline; else the widest group that the model's heads allow."""
-    facts, accelerator, most = site.choice.known.facts, site.accelerator, site.offer.node_gpus
-    widest = tensor_parallel_limit(accelerator, node_gpus=most)
-    if accelerator.scale_up_domain == 1:
-        widest = min(widest, _PREFERRED_OVER_PCIE)
-    workable = tensor_parallel_sizes(facts, accelerator, node_gpus=widest)
-    for gpus in _SIZES:
-        group = max((size for size in workable if size <= gpus), default=0)
-        if group and group < gpus <= most and gpus // group <= facts.layers:
-            yield Way(group, pipeline_parallel=gpus // group)
+    return pipelined_ways(site.choice.known.facts, site.accelerator, node_gpus=site.offer.node_gpus)
 
 
 def lay(site: Site, ways: Iterable[Way]) -> Layouts:
@@ -172,7 +136,7 @@ def lay(site: Site, ways: Iterable[Way]) -> Layouts:
         found = site.try_way(way)
         if isinstance(found, Misfit):
             # A variation of a size says nothing that the size itself did not say.
-            lost.extend([] if way.spread_experts else [site.lost(way.tensor_parallel, found.reason, found.message)])
+            lost.extend([] if way.spread_experts else [site.lost(way, found.reason, found.message)])
             continue
         plan = _plan(site, found, way)
         too_dear = _above_ceiling(site, plan)
@@ -244,7 +208,7 @@ def _above_ceiling(site: Site, plan: Plan) -> tuple[Rejection, ...]:
         f"{plan.gpus} x {plan.accelerator} at {site.offer.price} cost {price}/h per replica{given}, the ceiling is"
         f" {ceiling}; would work: a ceiling of {cost}"
     )
-    return (site.lost(plan.tensor_parallel, RejectionReason.PRICE_CEILING, message),)
+    return (plan_rejection(plan, RejectionReason.PRICE_CEILING, message),)
 
 
 def _uncut(site: Site) -> Iterator[Rejection]:
@@ -252,11 +216,11 @@ def _uncut(site: Site) -> Iterator[Rejection]:
     facts, most = site.choice.known.facts, site.offer.node_gpus
     workable = tensor_parallel_sizes(facts, site.accelerator, node_gpus=most)
     told: set[str] = set()
-    for size in _SIZES:
+    for size in SIZES:
         problem = shard_problem(facts, site.accelerator, size, expert_parallel=False)
         if problem is not None and size <= most and size not in workable and problem not in told:
             told.add(problem)
-            yield site.lost(size, RejectionReason.SHARDING, problem)
+            yield site.lost(Way(size), RejectionReason.SHARDING, problem)
 
 
 def _beyond_node(site: Site) -> Iterator[Rejection]:
@@ -265,5 +229,5 @@ def _beyond_node(site: Site) -> Iterator[Rejection]:
     for size in tensor_parallel_sizes(facts, site.accelerator, node_gpus=max(_WHOLE_NODE_GPUS, most)):
         if size > most and isinstance(site.try_way(Way(size)), Fit):
             message = f"needs {size} GPUs on one node, the largest has {most}; would work: nodes with {size} GPUs"
-            yield site.lost(size, RejectionReason.NO_WHOLE_NODE, message)
+            yield site.lost(Way(size), RejectionReason.NO_WHOLE_NODE, message)
             return

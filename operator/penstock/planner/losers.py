@@ -18,7 +18,7 @@ def losers(
     """Everything that lost, what was liked better first; at most `MOST_REJECTIONS`. `rates` compare the prices."""
     place = next((index for index, each in enumerate(shortlist.candidates) if _same(each.plan, chosen)), -1)
     winner = shortlist.candidates[place] if place >= 0 else None
-    tried = {(each.pool, each.engine, each.precision, each.tensor_parallel) for each in without_room}
+    tried = {(each.pool, each.engine, each.precision, each.layout) for each in without_room}
     told = {chosen.pool}
     firsts: list[Rejection] = []
     rest: list[Rejection] = []
@@ -32,8 +32,8 @@ def losers(
     return (*without_room, *firsts, *rest, *shortlist.rejections)[:MOST_REJECTIONS]
 
 
-def _identity(plan: Plan) -> tuple[str, str, str, int]:
-    return plan.pool, plan.engine, plan.checkpoint.precision, plan.tensor_parallel
+def _identity(plan: Plan) -> tuple[str, str, str, str]:
+    return plan.pool, plan.engine, plan.checkpoint.precision, plan.layout
 
 
 def _same(plan: Plan, other: Plan) -> bool:

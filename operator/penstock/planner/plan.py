@@ -17,6 +17,7 @@ __all__ = [
     "Plan",
     "Rejection",
     "RejectionReason",
+    "layout_label",
     "plan_rejection",
 ]
 
@@ -145,6 +146,23 @@ class Plan:
         """GPUs of one replica, all on one node."""
         return self.tensor_parallel * self.pipeline_parallel
 
+    @property
+    def layout(self) -> str:
+        """How a replica is cut over its GPUs, as `layout_label` writes it."""
+        return layout_label(
+            self.tensor_parallel, self.pipeline_parallel, self.attention_ranks, whole_experts=self.expert_parallel
+        )
+
+
+def layout_label(
+    tensor_parallel: int, pipeline_parallel: int = 1, attention_ranks: int = 1, *, whole_experts: bool = False
+) -> str:
+    """A cut in short: `TP8`, `TP2xPP4`, `TP8 EP8` (whole experts), `TP8 DP8` (attention on ranks, whole experts)."""
+    size = f"TP{tensor_parallel}xPP{pipeline_parallel}" if pipeline_parallel > 1 else f"TP{tensor_parallel}"
+    if attention_ranks > 1:
+        return f"{size} DP{attention_ranks}"
+    return f"{size} EP{tensor_parallel}" if whole_experts else size
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -156,7 +174,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A candidate that lost; empty fields mean that all of their kind lost."""
+    """A candidate that lost; empty fields mean that all of their kind lost.
+
+    `layout` tells ways of one tensor-parallel size apart, as `layout_label` writes them.
+    """
 
     reason: RejectionReason
     message: str
@@ -164,6 +185,7 @@ class Rejection:
     engine: str = ""
     precision: str = ""
     tensor_parallel: int = 0
+    layout: str = ""
 
 
 def plan_rejection(plan: Plan, reason: RejectionReason, message: str) -> Rejection:
@@ -175,6 +197,7 @@ def plan_rejection(plan: Plan, reason: RejectionReason, message: str) -> Rejecti
         engine=plan.engine,
         precision=plan.checkpoint.precision,
         tensor_parallel=plan.tensor_parallel,
+        layout=plan.layout,
     )
 
 

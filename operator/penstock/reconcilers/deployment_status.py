@@ -246,6 +246,7 @@ def plan_status(assignment: Assignment, replicas: int, revision: str = "") -> Pl
         model=plan.checkpoint.model,
         model_revision=plan.checkpoint.revision or "",
         tensor_parallel=plan.tensor_parallel,
+        layout=plan.layout,
         gpus_per_replica=plan.gpus,
         max_context_tokens=plan.max_context_tokens,
         kv_tokens=plan.memory.kv_tokens,
@@ -277,6 +278,7 @@ def _alternative(rejection: Rejection) -> RejectedAlternative:
         engine=rejection.engine,
         precision=rejection.precision,
         tensor_parallel=rejection.tensor_parallel,
+        layout=rejection.layout,
         reason=rejection.reason,
         message=rejection.message[:512],
     )

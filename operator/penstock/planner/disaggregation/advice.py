@@ -20,7 +20,10 @@ from penstock.planner.plan import Plan
 from penstock.planner.requirements import KnownCheckpoint, Load, Requirements
 from penstock.planner.speed import PLANNED_UTILISATION
 
-__all__ = ["Advice", "advise"]
+__all__ = ["MOST_REPLICAS", "Advice", "advise", "carries_cache"]
+
+MOST_REPLICAS = 1_000_000
+"""As many as any load takes, whatever the deployment's own bounds."""
 
 _FEWEST_PROMPT_TOKENS = 2000
 _FEWEST_ACTIVE_PARAMETERS = 30e9
@@ -28,16 +31,17 @@ _FEWEST_MIXTURE_PARAMETERS = 200e9
 _FEWEST_GPUS = 16
 _MOST_PREFIX_HITS = 0.5
 _LEAST_GAIN = 0.15
-_MOST_REPLICAS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
     """`layout` None: together; `reason` says why in either case.
 
-    `units` of the layout carry the load. `gain` is the predicted throughput per GPU over running together, less one
-    (0.2: a fifth more); None where there is nothing to compare. `cost` and `cost_together` are per hour for the whole
-    load, None where the pool states no price.
+    `units` of the layout carry the load with so many `output_tokens_per_second` at the planned utilisation; together it
+    would take `gpus_together` (0 where nobody states the load). `against` is what speaks against a layout that is
+    required: the gate that it fails, or too small a gain. `gain` is the predicted throughput per GPU over running
+    together, less one (0.2: a fifth more); None where there is nothing to compare. `cost` and `cost_together` are per
+    hour for the whole load, None where the pool states no price.
     """
 
     layout: PrefillDecode | None
@@ -46,6 +50,14 @@ class Advice:
     gain: float | None = None
     cost: Money | None = None
     cost_together: Money | None = None
+    against: str = ""
+    output_tokens_per_second: float = 0.0
+    gpus_together: int = 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all units; 0 without a layout."""
+        return self.layout.gpus * self.units if self.layout else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,7 @@ def _at(wants: Requirements, offer: Offer, accelerator: Accelerator, known: Know
 
 def _together(site: Site, plan: Plan) -> _Together:
     """As many replicas as the load takes, whatever the deployment's own bounds."""
-    load = replace(site.wants.load, fewest_replicas=1, most_replicas=_MOST_REPLICAS)
+    load = replace(site.wants.load, fewest_replicas=1, most_replicas=MOST_REPLICAS)
     way = Way(plan.tensor_parallel, plan.pipeline_parallel, plan.attention_ranks, spread_experts=plan.expert_parallel)
     found = replace(site, wants=replace(site.wants, load=load)).try_way(way)
     judgement: Judgement | None = None if isinstance(found, Misfit) else found.judgement
@@ -131,9 +143,14 @@ def _small_loads(load: Load, together: _Together) -> Iterator[str]:
         yield f"the load takes {together.gpus} GPUs together, and it pays from {_FEWEST_GPUS} on"
 
 
+def carries_cache(offer: Offer) -> bool:
+    """True where the cache can travel from node to node: over RDMA, or in a scale-up domain larger than a node."""
+    domain = offer.accelerator.scale_up_domain if offer.accelerator else 1
+    return offer.rdma or domain > offer.node_gpus
+
+
 def _slow_networks(site: Site) -> Iterator[str]:
-    """The cache travels over RDMA, or inside a scale-up domain that is larger than a node."""
-    if not site.offer.rdma and site.accelerator.scale_up_domain <= site.offer.node_gpus:
+    if not carries_cache(site.offer):
         yield (
             f"pool {site.offer.name} states no network that carries a KV cache between nodes; would work:"
             " `spec.fabric.rdmaResource` on the pool"
@@ -170,15 +187,29 @@ def _weighed(
     gain = _gain(layout, together)
     price = site.offer.price
     cost = price * (layout.gpus * units) if price else None
-    cost_together = price * together.gpus if price else None
-    compared = f"{layout} is predicted to give {_percent(gain)} per GPU{_versus(cost, cost_together)}"
-    if required:
-        reason = f"{compared}; by itself it would not be chosen: {failed}" if failed else compared
-        return Advice(layout, reason, units, gain, cost, cost_together)
-    if gain is None or gain < _LEAST_GAIN:
-        reason = f"{compared}, and a second kind of worker pays from {_LEAST_GAIN:.0%} more on"
-        return Advice(None, reason, units, gain, cost, cost_together)
-    return Advice(layout, compared, units, gain, cost, cost_together)
+    # Without a load a layout and a replica carry different ones: only what each GPU gives can be compared.
+    gpus_together = together.gpus if site.wants.load.known else 0
+    cost_together = price * gpus_together if price and gpus_together else None
+    compared = f"{_counted(layout, units)} is predicted to give {_percent(gain)} per GPU{_versus(cost, cost_together)}"
+    small = gain is None or gain < _LEAST_GAIN
+    too_little = f"a second kind of worker pays from {_LEAST_GAIN:.0%} more on" if small else ""
+    if too_little and not required:
+        return Advice(None, f"{compared}, and {too_little}", units, gain, cost, cost_together)
+    against = failed or too_little
+    return Advice(
+        layout,
+        f"{compared}; by itself it would not be chosen: {against}" if against else compared,
+        *(units, gain, cost, cost_together, against),
+        output_tokens_per_second=units
+        * layout.requests_per_second
+        * PLANNED_UTILISATION
+        * site.wants.load.output_tokens,
+        gpus_together=gpus_together,
+    )
+
+
+def _counted(layout: PrefillDecode, units: int) -> str:
+    return f"{units} x {layout}" if units > 1 else str(layout)
 
 
 def _gain(layout: PrefillDecode, together: _Together) -> float | None:
