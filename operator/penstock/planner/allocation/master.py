@@ -288,25 +288,36 @@ def _swept(master: _Master, priced: _Priced, *, seconds: float, gap: float) -> f
 def _rounded(master: _Master, relaxed: Relaxed) -> list[_Column] | None:
     """What the relaxation takes whole; for the other needs, what costs least at its prices and still has room.
 
-    A relaxation splits at most as many needs as there are pools and budgets that are full.
+    A relaxation splits at most as many needs as there are pools and budgets that are full. Those that may take
+    most room go first, or last: whichever comes out cheaper.
     """
     whole = [column for column, value in zip(master.columns, relaxed.values, strict=False) if value > _WHOLE]
-    left = list(master.limits)
-    for column in whole:
-        _take(master, column, left)
     settled = {column.need for column in whole}
     offers: dict[int, list[tuple[float, float, int]]] = {}
     for index, (column, value) in enumerate(zip(master.columns, relaxed.values, strict=False)):
         if column.need not in settled:
             reduced = column.cost - sum(relaxed.duals[row] * take for row, take in column.terms)
             offers.setdefault(column.need, []).append((max(_UNLIKE, reduced), -value, index))
-    for _, offered in sorted(offers.items(), key=lambda each: (-max(master.taken(i) for *_, i in each[1]), each[0])):
-        chosen = next((master.columns[i] for *_, i in sorted(offered) if _fits(master, master.columns[i], left)), None)
+    most = {need: max(master.taken(index) for *_, index in offered) for need, offered in offers.items()}
+    largest = sorted(offers, key=lambda need: (-most[need], need))
+    found = [_filled(master, whole, [sorted(offers[need]) for need in order]) for order in (largest, largest[::-1])]
+    return min((each for each in found if each), key=lambda each: sum(column.cost for column in each), default=None)
+
+
+def _filled(
+    master: _Master, whole: list[_Column], offers: list[list[tuple[float, float, int]]]
+) -> list[_Column] | None:
+    """The whole ones, and of each need's offers the first that has room beside those before."""
+    left, picked = list(master.limits), list(whole)
+    for column in whole:
+        _take(master, column, left)
+    for offered in offers:
+        chosen = next((master.columns[i] for *_, i in offered if _fits(master, master.columns[i], left)), None)
         if chosen is None:
             return None
         _take(master, chosen, left)
-        whole.append(chosen)
-    return whole
+        picked.append(chosen)
+    return picked
 
 
 def _take(master: _Master, column: _Column, left: list[float]) -> None:
