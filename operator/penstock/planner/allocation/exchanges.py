@@ -3,8 +3,10 @@
 What finds good patterns early makes the search for the best of them short.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 from penstock.planner.allocation.needs import Need
 
@@ -58,7 +60,7 @@ class Tariff:
 
 def served_by(loads: tuple[float, ...], worths: list[float]) -> list[tuple[float, float, float]]:
     """The buckets of finite load, what is worth most for its load first: worth and load at the end."""
-    return sorted((-worth / load, worth, load) for worth, load in zip(worths, loads, strict=True) if load < _INFINITE)
+    return sorted((-worth / load, worth, load) for worth, load in zip(worths, loads, strict=True) if load < math.inf)
 
 
 def worth_of(served: list[tuple[float, float, float]], replicas: int) -> float:
@@ -70,9 +72,6 @@ def worth_of(served: list[tuple[float, float, float]], replicas: int) -> float:
         total += worth
         left -= load
     return total
-
-
-_INFINITE = float("inf")
 
 
 def cheaper(pattern: Pattern, tariff: Tariff, serves: Callable[[Pattern], bool]) -> Pattern:
@@ -98,23 +97,19 @@ def _exchanged(pattern: Pattern, tariff: Tariff, serves: Callable[[Pattern], boo
 
 def _offers(counts: dict[int, int], tariff: Tariff) -> Iterator[tuple[float, int, int, int, int]]:
     """Exchanges that save money and may serve: the change of the cost, and what is given for what."""
-    scale = _WORTHWHILE * sum(tariff.prices[position] * count for position, count in counts.items())
+    least = _WORTHWHILE * sum(tariff.prices[position] * count for position, count in counts.items())
+    # What the replicas can serve beyond what must be served.
     spare = sum(tariff.worth(*each) for each in counts.items()) - sum(tariff.worths) * (1 - _TOLERANCE)
     for position, count in counts.items():
-        worth = tariff.worth(position, count)
-        saved = [tariff.step(position, count, -given) for given in range(min(count, _MOST_GIVEN) + 1)]
-        lost = [worth - tariff.worth(position, count - given) for given in range(len(saved))]
-        if saved[1] < -scale and lost[1] <= spare:
-            yield saved[1], position, 1, position, 0
-        for other in tariff.front:
-            if other == position:
+        worth, given = tariff.worth(position, count), range(min(count, _MOST_GIVEN) + 1)
+        saved = [-tariff.step(position, count, -each) for each in given]
+        lost = [worth - tariff.worth(position, count - each) for each in given]
+        if saved[1] > least and lost[1] <= spare:
+            yield -saved[1], position, 1, position, 0
+        for other, (fewer, more) in product(tariff.front, _EXCHANGES):
+            have = counts.get(other, 0)
+            if other == position or fewer > count or have + more > tariff.need.choices[other].most:
                 continue
-            have, most = counts.get(other, 0), tariff.need.choices[other].most
-            for given, taken in _EXCHANGES:
-                if given > count or have + taken > most:
-                    continue
-                change = saved[given] + tariff.step(other, have, taken)
-                if change < -scale and lost[given] - spare <= tariff.worth(other, have + taken) - tariff.worth(
-                    other, have
-                ):
-                    yield change, position, given, other, taken
+            saving = saved[fewer] - tariff.step(other, have, more)
+            if saving > least and lost[fewer] - spare <= tariff.worth(other, have + more) - tariff.worth(other, have):
+                yield -saving, position, fewer, other, more

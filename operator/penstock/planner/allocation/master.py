@@ -35,7 +35,7 @@ _UNLIKE = 1e-3
 _PROMISING = 0.3
 # The time of a step of pricing in this language: the core reads no clock, and its work counts against the limit, too.
 _SECONDS_PER_STEP = 1.5e-6
-_STEPS_PER_CHOICE = 6
+_STEPS_PER_CHOICE = 8
 
 
 @dataclass(frozen=True, slots=True)
