@@ -21,8 +21,8 @@ _MOST_ROUNDS = 40
 _MOST_SWEEPS = 3
 # The parts of the gap that the relaxation may leave, one after another; the rest is for making it whole.
 _NEAR = (0.75, 0.35)
-# Needs that are decided anew where the relaxation does not round well, beside those that it splits.
-_RECONSIDERED = 40
+# How many needs are decided anew where the relaxation does not round well, beside those that it splits; then all.
+_RECONSIDERED = (30, 80)
 # The part of it that pricing may leave.
 _IN_PRICING = 0.25
 _FIRST = 10
@@ -177,7 +177,7 @@ def _improved(
 ) -> tuple[list[_Column] | None, float]:
     """What is picked made cheaper until it is within the gap, with few needs free first; and the seconds in all."""
     spent, target = generated.seconds, _target(generated, gap)
-    for most_free in (_RECONSIDERED, len(master.pricers)):
+    for most_free in (*_RECONSIDERED, len(master.pricers)):
         if _within(master, picked, target):
             break
         columns = _promising(master, generated, picked or (), most_free)
