@@ -22,7 +22,8 @@ def allocate(needs: tuple[Need, ...], stock: Stock) -> dict[str, Service]:
     for need in sorted(needs, key=in_turn):
         service = _serve(need, stock)
         for choice in need.choices:
-            stock.take(need.demand.name, choice.option, service.replicas.get(choice.index, 0))
+            if choice.index in service.replicas:
+                stock.take(need.demand.name, choice.option, service.replicas[choice.index])
         services[need.demand.name] = service
     return services
 
@@ -35,7 +36,8 @@ def in_turn(need: Need) -> tuple[object, ...]:
 
 def _serve(need: Need, stock: Stock) -> Service:
     limits = {each.index: min(each.most, stock.fits(need.demand.name, each.option)) for each in need.choices}
-    alone = [_alone(need, each) for each in need.choices if each.whole and each.whole <= limits[each.index]]
+    whole = [each for each in need.choices if each.whole and each.whole <= limits[each.index]]
+    alone = [_alone(need, min(whole, key=_least(need)))] if whole else []
     if need.demand.one_option:
         return min(
             alone or [_partly(need, each, limits) for each in need.choices], key=_better(need), default=Service()
@@ -53,6 +55,18 @@ class _better:  # noqa: N801 - used as a function
     def __call__(self, service: Service) -> tuple[float, float, int]:
         shed, disfavour = service.shed(self.need), service.disfavour(self.need)
         return round(shed, 6), round(disfavour, 6), service.value(self.need)
+
+
+@dataclass(frozen=True, slots=True)
+class _least:  # noqa: N801 - used as a function
+    """The same of choices that serve everything alone."""
+
+    need: Need
+
+    def __call__(self, choice: Choice) -> tuple[float, float]:
+        replicas, churn = choice.whole or 0, self.need.demand.churn
+        disfavour = choice.rank * (bool(self.need.buckets) + self.need.replica_weight * replicas)
+        return round(disfavour, 6), choice.price * replicas + churn * (abs(replicas - choice.running) - choice.running)
 
 
 def _alone(need: Need, choice: Choice) -> Service:
@@ -118,11 +132,11 @@ def _mixed(need: Need, limits: dict[int, int], stock: Stock) -> Service:
     shares: dict[int, tuple[float, ...]] = {}
     room = math.inf if need.most is None else need.most
     for choice in sorted(need.choices, key=lambda each: (each.rank, _price_of_service(need, each), each.index)):
-        more = min(room, _affordable(need, choice, replicas, stock, limits))
         load = sum(
             share * load for share, load in zip(left, choice.loads, strict=True) if share > 0 and load < math.inf
         )
-        count = int(min(more, replicas_for(load)))
+        wanted = min(room, replicas_for(load))
+        count = int(min(wanted, _affordable(need, choice, replicas, stock, limits))) if wanted > 0 else 0
         if count <= 0:
             continue
         replicas[choice.index] = count

@@ -6,7 +6,7 @@ patterns; only room and budgets join them, so that the relaxation is nearly whol
 bound every allocation from below: the sum of each need's best pattern at these prices, less what all room is worth.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from penstock.planner.allocation.highs import INFINITY, Model, Relaxation, Relaxed, minimise
@@ -19,17 +19,23 @@ __all__ = ["Mixed", "mix"]
 
 _MOST_ROUNDS = 40
 _MOST_SWEEPS = 3
-# The part of the gap that the relaxation may leave; the rest is for making it whole.
-_NEAR = 0.75
+# The parts of the gap that the relaxation may leave, one after another; the rest is for making it whole.
+_NEAR = (0.75, 0.35)
+# How many needs are decided anew where the relaxation does not round well, beside those that it splits; then all.
+_RECONSIDERED = (30, 80)
+# The part of it that pricing may leave.
+_IN_PRICING = 0.25
 _FIRST = 10
 _LARGEST_COST = 1e5
 _WORTHWHILE = 1e-7
 _WHOLE = 1 - 1e-6
+# Patterns whose costs at dual prices differ by less are equally good.
+_UNLIKE = 1e-3
 # Patterns that are dearer than a need's best by more than this part of an average need's are left out at the end.
 _PROMISING = 0.3
 # The time of a step of pricing in this language: the core reads no clock, and its work counts against the limit, too.
 _SECONDS_PER_STEP = 1.5e-6
-_STEPS_PER_CHOICE = 6
+_STEPS_PER_CHOICE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +149,41 @@ def mix(
     """Serve every need whole, to the gap if that is in reach; `start` serves them and holds every constraint."""
     master = _Master(needs, rooms, budgets)
     master.add(_first(master, start))
-    generated = _generate(master, seconds=seconds, gap=gap)
-    if generated.relaxed is None:
-        return Mixed(None, generated.bound / master.scale, generated.seconds)
-    target = generated.bound / (1 - 0.95 * gap)
-    picked, spent = _rounded(master, generated.relaxed), generated.seconds
-    if picked is None or sum(column.cost for column in picked) + master.fixed > target:
-        better, taken = _pick(master, generated, picked, target, seconds=seconds - spent, gap=gap)
-        picked, spent = better or picked, spent + taken
+    generated = _Generated(0.0, None, 0.0)
+    picked: list[_Column] | None = None
+    for near in _NEAR:
+        generated = _generate(master, generated, near * gap, seconds=seconds, gap=gap)
+        if generated.relaxed is None:
+            return Mixed(None, generated.bound / master.scale, generated.seconds)
+        picked = _rounded(master, generated.relaxed)
+        if _within(master, picked, _target(generated, gap)):
+            break
+    picked, spent = _improved(master, generated, picked, seconds=seconds, gap=gap)
     services = _services(master, picked) if picked else None
     return Mixed(services, generated.bound / master.scale, spent)
+
+
+def _target(generated: "_Generated", gap: float) -> float:
+    """The cost that is within the gap, with some of it to spare for rounding."""
+    return generated.bound / (1 - 0.95 * gap)
+
+
+def _within(master: _Master, picked: list[_Column] | None, target: float) -> bool:
+    return picked is not None and sum(column.cost for column in picked) + master.fixed <= target
+
+
+def _improved(
+    master: _Master, generated: "_Generated", picked: list[_Column] | None, *, seconds: float, gap: float
+) -> tuple[list[_Column] | None, float]:
+    """What is picked made cheaper until it is within the gap, with few needs free first; and the seconds in all."""
+    spent, target = generated.seconds, _target(generated, gap)
+    for most_free in (*_RECONSIDERED, len(master.pricers)):
+        if _within(master, picked, target):
+            break
+        columns = _promising(master, generated, picked or (), most_free)
+        better, taken = _pick(master, columns, picked, target, seconds=seconds - spent, gap=gap)
+        picked, spent = better or picked, spent + taken
+    return picked, spent
 
 
 def _first(master: _Master, start: Mapping[str, Service]) -> Iterator[tuple[int, Pattern]]:
@@ -175,23 +206,26 @@ class _Generated:
     seconds: float
 
 
-def _generate(master: _Master, *, seconds: float, gap: float) -> _Generated:
-    """Add patterns until the relaxation is near its bound."""
-    best, last, spent, before, sweeps = 0.0, None, 0.0, INFINITY, 0
+def _generate(master: _Master, known: _Generated, near: float, *, seconds: float, gap: float) -> _Generated:
+    """Add patterns until the relaxation is near its bound, both better than those known."""
+    best, last, spent, before, sweeps = known.bound, known.relaxed, known.seconds, INFINITY, 0
     for _ in range(_MOST_ROUNDS):
         solved = master.relaxation.solve(seconds - spent)
         if solved is None:
             break
         last, total = solved, solved.cost + master.fixed
-        priced = _priced(master, solved.duals)
+        priced = _priced(master, solved.duals, near * _IN_PRICING)
         spent += solved.seconds + priced.seconds
         slow, before = before - total <= gap / 2 * total or not priced.patterns, total
-        far = total - max(best, priced.bound) > _NEAR * gap * total
+        far = total - max(best, priced.bound) > _NEAR[0] * gap * total
         if slow and far and priced.losses and sweeps < _MOST_SWEEPS:
             sweeps += 1
             spent += _swept(master, priced, seconds=(seconds - spent) / 2, gap=gap)
         best = max(best, priced.bound)
-        if total - best <= _NEAR * gap * total or spent > seconds / 2 or not master.add(priced.patterns):
+        if not master.add(priced.patterns) or spent > seconds / 2:
+            break
+        if total - best <= near * total:
+            last = master.relaxation.solve(seconds - spent) or last
             break
     return _Generated(best, last, spent)
 
@@ -210,14 +244,14 @@ class _Priced:
     losses: dict[int, float]
 
 
-def _priced(master: _Master, duals: list[float]) -> _Priced:
+def _priced(master: _Master, duals: list[float], gap: float) -> _Priced:
     """Price every need at these dual prices."""
     count = len(master.pricers)
     duals = [*duals[:count], *(min(0.0, dual) for dual in duals[count:])]
     bound = master.fixed + sum(dual * limit for dual, limit in zip(duals[count:], master.limits, strict=True))
     priced = _Priced(duals, bound, [], 0.0, {})
     for number, (prices, known) in enumerate(zip(master.at(duals), master.known(), strict=True)):
-        found = master.pricers[number].find(prices, master.churns[number], known)
+        found = master.pricers[number].find(prices, master.churns[number], known, gap)
         priced.bound += found.bound
         priced.seconds += (found.steps + _STEPS_PER_CHOICE * len(prices)) * _SECONDS_PER_STEP
         if found.given_up:
@@ -254,25 +288,36 @@ def _swept(master: _Master, priced: _Priced, *, seconds: float, gap: float) -> f
 def _rounded(master: _Master, relaxed: Relaxed) -> list[_Column] | None:
     """What the relaxation takes whole; for the other needs, what costs least at its prices and still has room.
 
-    A relaxation splits at most as many needs as there are pools and budgets that are full.
+    A relaxation splits at most as many needs as there are pools and budgets that are full. Those that may take
+    most room go first, or last: whichever comes out cheaper.
     """
     whole = [column for column, value in zip(master.columns, relaxed.values, strict=False) if value > _WHOLE]
-    left = list(master.limits)
+    settled = {column.need for column in whole}
+    offers: dict[int, list[tuple[float, float, int]]] = {}
+    for index, (column, value) in enumerate(zip(master.columns, relaxed.values, strict=False)):
+        if column.need not in settled:
+            reduced = column.cost - sum(relaxed.duals[row] * take for row, take in column.terms)
+            offers.setdefault(column.need, []).append((max(_UNLIKE, reduced), -value, index))
+    most = {need: max(master.taken(index) for *_, index in offered) for need, offered in offers.items()}
+    largest = sorted(offers, key=lambda need: (-most[need], need))
+    found = [_filled(master, whole, [sorted(offers[need]) for need in order]) for order in (largest, largest[::-1])]
+    return min((each for each in found if each), key=lambda each: sum(column.cost for column in each), default=None)
+
+
+def _filled(
+    master: _Master, whole: list[_Column], offers: list[list[tuple[float, float, int]]]
+) -> list[_Column] | None:
+    """The whole ones, and of each need's offers the first that has room beside those before."""
+    left, picked = list(master.limits), list(whole)
     for column in whole:
         _take(master, column, left)
-    settled = {column.need for column in whole}
-    offers: dict[int, list[tuple[float, int]]] = {}
-    for index, column in enumerate(master.columns):
-        if column.need not in settled:
-            reduced = column.cost - sum(relaxed.duals[row] * value for row, value in column.terms)
-            offers.setdefault(column.need, []).append((reduced, index))
-    for _, offered in sorted(offers.items(), key=lambda each: (-max(master.taken(i) for _, i in each[1]), each[0])):
-        chosen = next((master.columns[i] for _, i in sorted(offered) if _fits(master, master.columns[i], left)), None)
+    for offered in offers:
+        chosen = next((master.columns[i] for *_, i in offered if _fits(master, master.columns[i], left)), None)
         if chosen is None:
             return None
         _take(master, chosen, left)
-        whole.append(chosen)
-    return whole
+        picked.append(chosen)
+    return picked
 
 
 def _take(master: _Master, column: _Column, left: list[float]) -> None:
@@ -284,24 +329,38 @@ def _fits(master: _Master, column: _Column, left: list[float]) -> bool:
     return all(left[row - len(master.pricers)] >= value - _WORTHWHILE for row, value in column.terms[1:])
 
 
+def _promising(master: _Master, generated: _Generated, start: Collection[_Column], most_free: int) -> list[_Column]:
+    """Columns that may well be part of an answer within the gap.
+
+    Only so many needs are free, beside those that the relaxation splits: those that lose least by another pattern.
+    """
+    duals, values = (generated.relaxed.duals, generated.relaxed.values) if generated.relaxed else ([], [])
+    slack = _PROMISING * abs(generated.bound) / len(master.pricers)
+    kept = {id(column) for column in start}
+    whole = {column.need for column, value in zip(master.columns, values, strict=False) if value > _WHOLE}
+    losses: dict[int, float] = {}
+    columns: list[tuple[_Column, bool]] = []
+    for column, value in zip(master.columns, values, strict=False):
+        loss = column.cost - sum(duals[row] * take for row, take in column.terms)
+        if id(column) in kept or loss <= slack:
+            columns.append((column, id(column) in kept or value > _WHOLE))
+        if id(column) not in kept:
+            losses[column.need] = min(loss, losses.get(column.need, INFINITY))
+    free = {need for _, need in sorted((loss, need) for need, loss in losses.items() if need in whole)[:most_free]}
+    return [column for column, keep in columns if keep or column.need in free or column.need not in whole]
+
+
 def _pick(
     master: _Master,
-    generated: _Generated,
+    columns: list[_Column],
     start: list[_Column] | None,
     target: float,
     *,
     seconds: float,
     gap: float,
 ) -> tuple[list[_Column] | None, float]:
-    """One pattern for each need, of those that may well be part of an answer within the gap; and the seconds."""
-    duals = generated.relaxed.duals if generated.relaxed else []
-    slack = _PROMISING * abs(generated.bound) / len(master.pricers)
+    """One pattern for each need, of these columns, which hold the start; and the seconds."""
     kept = {id(column) for column in start or ()}
-    columns = [
-        column
-        for column in master.columns
-        if id(column) in kept or column.cost - sum(duals[row] * value for row, value in column.terms) <= slack
-    ]
     model, rows = Model(), dict[int, list[tuple[int, float]]]()
     for index, column in enumerate(columns):
         model.column(1, integer=True)

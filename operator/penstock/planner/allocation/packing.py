@@ -107,12 +107,15 @@ class Stock:
 
     def room(self, option: Option) -> int:
         """How many more replicas of the option its pool has room for."""
-        limits = [max(0, left.slots) // left.takes[option.gpus] for left in self._taken(option)]
-        return min(limits, default=_NO_BOUND)
+        limit = _NO_BOUND
+        for left in self._pools.get(option.pool, ()):
+            if option.gpus in left.takes:
+                limit = min(limit, max(0, left.slots) // left.takes[option.gpus])
+        return limit
 
     def money(self, demand: str, option: Option) -> int:
         """How many more replicas of the option the demand's budgets pay."""
-        if option.cost == 0:
+        if option.cost == 0 or not self._purses:
             return _NO_BOUND
         limits = [max(0, purse.money) // option.cost for purse in self._purses if demand in purse.demands]
         return min(limits, default=_NO_BOUND)

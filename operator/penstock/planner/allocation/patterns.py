@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice, permutations
-from operator import mul, truediv
+from operator import le, mul, truediv
 
+from penstock.planner.allocation.exchanges import Pattern, Tariff, cheaper, served_by, worth_of
 from penstock.planner.allocation.formulation import formulate
 from penstock.planner.allocation.highs import minimise
 from penstock.planner.allocation.needs import Choice, Need, Service, replicas_for
@@ -20,8 +21,9 @@ from penstock.planner.allocation.needs import Choice, Need, Service, replicas_fo
 __all__ = ["Found", "Pattern", "Pricer"]
 
 _TOLERANCE = 1e-9
-_MOST_STEPS = 400
+_MOST_STEPS = 4000
 _FINEST_PART = 0.1
+_FEW_STEPS = 60
 _NUDGE = 0.02
 # Instead of nothing, which times an infinite load is no number.
 _NEARLY_NOTHING = 1e-12
@@ -33,9 +35,6 @@ _NEAR = 1.005
 _REFUTING_STEPS = 12
 # Patterns of so many choices are known to serve or not; of more, only found to serve.
 _TOLD_APART = 2
-
-Pattern = tuple[tuple[int, int], ...]
-"""Positions of choices of the need, with replicas of each; ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,14 @@ class _Search:
     least_wastes: list[float]
     limit: float
     most: float
+    most_steps: int
     steps: int = 0
     leaves: list[tuple[float, Pattern]] = field(default_factory=list)
+
+    @property
+    def given_up(self) -> bool:
+        """True where the steps did not do."""
+        return self.steps > self.most_steps
 
     def extend(self, position: int, cost: float, waste: float, chosen: Pattern, replicas: int) -> None:
         """Add choices from this position on."""
@@ -85,7 +90,7 @@ class _Search:
             rest = self.worth + waste + self.least_wastes[index + 1]
             for item in items:
                 self.steps += 1
-                if self.steps > _MOST_STEPS or replicas + item.replicas > self.most:
+                if self.steps > self.most_steps or replicas + item.replicas > self.most:
                     break
                 if rest + item.waste < self.limit:
                     more = (*chosen, (choice, item.replicas))
@@ -106,6 +111,7 @@ class Pricer:
         self._runners = tuple((position, choice) for position, choice in enumerate(need.choices) if choice.running)
         self._part, self._fresh = 0.0, True
         self._alone = tuple(((position, choice.whole),) for position, choice in enumerate(need.choices) if choice.whole)
+        self._unbounded = tuple(choice.whole is not None for choice in need.choices)
 
     @property
     def alone(self) -> tuple[Pattern, ...]:
@@ -119,19 +125,33 @@ class Pricer:
             total += prices[position] * count + churn * (abs(count - running[position]) - running[position])
         return total
 
-    def find(self, prices: list[float], churn: float, known: list[Pattern]) -> Found:
-        """The best patterns at these prices of replicas; `known` ones serve, too."""
+    def find(self, prices: list[float], churn: float, known: list[Pattern], gap: float) -> Found:
+        """The best patterns at these prices of replicas, to a relative gap; `known` ones serve, too."""
         ranked = min(((self.cost(prices, churn, each), each) for each in (*self._alone, *known)), default=None)
         best, limit = ([ranked[1]], ranked[0]) if ranked else ([], math.inf)
-        search = self._search(prices, churn, limit)
-        search.extend(0, 0.0, 0.0, (), 0)
-        given_up = search.steps > _MOST_STEPS
-        bound = min(limit, search.worth + search.least_wastes[0]) if given_up else limit
+        self._part, root = self._best_part(prices, churn)
+        slack = gap * abs(root)
+        if limit - root <= slack:
+            return Found(tuple(best), min(limit, root), 0)
+        tariff = Tariff(self.need, prices, churn, self._worths(prices, churn, self._part), self._front(prices))
+        search = self._search(tariff, root, limit - slack, _FEW_STEPS)
+        if search.given_up:
+            cost, pattern = self._exchanged(tariff, best)
+            best, limit = ([pattern], cost) if cost < limit else (best, limit)
+            if limit - root <= slack:
+                return Found(tuple(best), min(limit, root), search.steps)
+            search = self._search(tariff, root, limit - slack, _MOST_STEPS)
+        limit -= slack
+        bound = min(limit, search.worth + search.least_wastes[0]) if search.given_up else limit
         search.leaves.sort()
         serving, least = self._judged(search.leaves, prices, churn)
-        if given_up:
-            serving += self._rounded(prices, churn)
-        return Found((*serving, *best), min(bound, least), search.steps, given_up)
+        return Found((*serving, *best), min(bound, least), search.steps, search.given_up)
+
+    def _exchanged(self, tariff: Tariff, best: list[Pattern]) -> tuple[float, Pattern]:
+        """The cheapest pattern that exchanges lead to."""
+        starts = self._rounded(tariff.prices, tariff.churn) + best
+        found = [cheaper(each, tariff, lambda pattern: self.service(pattern) is not None) for each in starts]
+        return min(((self.cost(tariff.prices, tariff.churn, each), each) for each in found), default=(math.inf, ()))
 
     def _rounded(self, prices: list[float], churn: float) -> list[Pattern]:
         """Patterns from the relaxation: buckets go to whom asks least, replicas are rounded up, and thinned."""
@@ -209,12 +229,13 @@ class Pricer:
                 return [more]
         return []
 
-    def _search(self, prices: list[float], churn: float, limit: float) -> _Search:
-        """The search from the worths of the buckets that bound best before anything is tried."""
-        self._part, root = self._best_part(prices, churn)
-        worth, items, least = self._wasted(prices, churn, self._worths(prices, churn, self._part), root, limit)
+    def _search(self, tariff: Tariff, root: float, limit: float, most_steps: int) -> _Search:
+        """Search what costs less than the limit, in so many steps."""
+        items, least = self._wasted(tariff, root, limit)
         most = math.inf if self.need.most is None else self.need.most
-        return _Search(self, items, worth, least, limit, most)
+        search = _Search(self, items, sum(tariff.worths), least, limit, most, most_steps)
+        search.extend(0, 0.0, 0.0, (), 0)
+        return search
 
     def _best_part(self, prices: list[float], churn: float) -> tuple[float, float]:
         """How much of their churn what runs should ask for, from what was best last time, and the bound that gives."""
@@ -236,26 +257,26 @@ class Pricer:
         worths = self._worths(prices, churn, part)
         total = sum(worths)
         for position, choice in self._runners:
-            served, kinks, load = _served(choice, worths), {0, min(choice.running, choice.most)}, 0.0
+            served, kinks, load = served_by(choice.loads, worths), {0, min(choice.running, choice.most)}, 0.0
             for _, _, each in served:
                 load += each
                 kinks |= {min(math.floor(load), choice.most), min(math.ceil(load), choice.most)}
             price = prices[position]
-            total += min(_cost(price, churn, choice.running, y) - _worth(served, y) for y in kinks)
+            total += min(_cost(price, churn, choice.running, y) - worth_of(served, y) for y in kinks)
         return total
 
-    def _wasted(
-        self, prices: list[float], churn: float, worths: list[float], root: float, limit: float
-    ) -> tuple[float, list[tuple[int, list[_Item]]], list[float]]:
-        """The sum of the worths, the items by choice, and the least waste of each choice with those after it."""
-        worth, items = sum(worths), []
-        slack, saved = limit - root, worth - root
+    def _wasted(self, tariff: Tariff, root: float, limit: float) -> tuple[list[tuple[int, list[_Item]]], list[float]]:
+        """The items by choice, and the least waste of each choice with those after it."""
+        items, paying = [], set(tariff.front)
+        slack, saved = limit - root, sum(tariff.worths) - root
         for position, choice in enumerate(self.need.choices):
-            price, running = prices[position], choice.running
+            price, running = tariff.prices[position], choice.running
+            most = choice.most if position in paying else min(running, choice.most)
             # A choice wastes least with the bucket that is worth most for its load.
-            if not running and price + churn - max(map(truediv, worths, choice.loads), default=0.0) >= slack:
+            worth = max(map(truediv, tariff.worths, choice.loads), default=0.0)
+            if not running and (not most or price + tariff.churn - worth >= slack):
                 continue
-            counted = _items(choice, price, churn, _served(choice, worths), slack + saved if running else slack)
+            counted = _items(tariff, position, most, slack + saved if running else slack)
             if counted:
                 items.append((min(item.waste for item in counted), position, counted))
         # What runs may have less than no waste, since its going would cost; it is decided on first.
@@ -263,7 +284,19 @@ class Pricer:
         least = [0.0]
         for waste, _, _ in reversed(items):
             least.append(least[-1] + min(0.0, waste))
-        return worth, [(position, counted) for _, position, counted in items], least[::-1]
+        return [(position, counted) for _, position, counted in items], least[::-1]
+
+    def _front(self, prices: list[float]) -> list[int]:
+        """The choices of which another replica may pay: no other has its price or less and all its speed or more."""
+        front: list[int] = []
+        better: list[tuple[float, ...]] = []
+        for position in sorted(range(len(prices)), key=prices.__getitem__):
+            loads = self._loads[position]
+            if not any(all(map(le, each, loads)) for each in better):
+                front.append(position)
+                if self._unbounded[position]:
+                    better.append(loads)
+        return front
 
     def _worths(self, prices: list[float], churn: float, part: float) -> list[float]:
         """By bucket, the least that any choice asks for it, where replicas that come cost churn.
@@ -351,15 +384,14 @@ class Pricer:
         return shares if max(left) <= _TOLERANCE else None
 
 
-def _items(
-    choice: Choice, price: float, churn: float, served: list[tuple[float, float, float]], slack: float
-) -> list[_Item]:
+def _items(tariff: Tariff, position: int, most: int, slack: float) -> list[_Item]:
     """Replicas of a choice as long as they waste less than what a pattern may."""
     items = []
-    for replicas in range(1, choice.most + 1):
-        cost = _cost(price, churn, choice.running, replicas)
-        waste = cost - _worth(served, replicas)
-        if waste >= slack and replicas >= choice.running:
+    served, running, price = tariff.served(position), tariff.need.choices[position].running, tariff.prices[position]
+    for replicas in range(1, most + 1):
+        cost = _cost(price, tariff.churn, running, replicas)
+        waste = cost - worth_of(served, replicas)
+        if waste >= slack and replicas >= running:
             break
         items.append(_Item(replicas, cost, waste))
     return items
@@ -372,24 +404,6 @@ def _pattern(counts: Mapping[int, int]) -> Pattern:
 def _cost(price: float, churn: float, running: int, replicas: int) -> float:
     """The price of the replicas, with the churn of those that come less that of those that need not go."""
     return price * replicas + churn * (abs(replicas - running) - running)
-
-
-def _served(choice: Choice, worths: list[float]) -> list[tuple[float, float, float]]:
-    """The buckets that the choice can serve, what is worth most for its load first: worth and load at the end."""
-    return sorted(
-        (-worth / load, worth, load) for worth, load in zip(worths, choice.loads, strict=True) if load < math.inf
-    )
-
-
-def _worth(served: list[tuple[float, float, float]], replicas: int) -> float:
-    """The most that the replicas can serve: what is worth most for its load first."""
-    left, total = float(replicas), 0.0
-    for _, worth, load in served:
-        if load >= left:
-            return total + worth * left / load
-        total += worth
-        left -= load
-    return total
 
 
 def _fill(choice: Choice, replicas: int, left: list[float], others: list[Choice]) -> tuple[float, ...]:
