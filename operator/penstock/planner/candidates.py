@@ -276,5 +276,5 @@ def _as_known(wants: Requirements, candidates: list[Candidate]) -> tuple[list[Ca
         if isinstance(known, Rejection):
             lost.append(known)
         else:
-            kept.append(replace(candidate, plan=known))
+            kept.append(candidate if known is candidate.plan else replace(candidate, plan=known))
     return kept, lost

@@ -5,6 +5,7 @@ Or why it would not: each size that was tried, and what nodes of another shape w
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
@@ -104,6 +105,11 @@ def runner_of(engine: EngineName, offer: Offer, accelerator: Accelerator) -> Run
     own = next((image for image in offer.images if image.engine is engine), None)
     if own is not None:
         return Runner(engine, own.version, own.image)
+    return _default_runner(engine, accelerator)
+
+
+@lru_cache(maxsize=256)
+def _default_runner(engine: EngineName, accelerator: Accelerator) -> Runner:
     version = DEFAULT_VERSIONS[engine]
     return Runner(engine, version, default_image(engine, version, accelerator.vendor, accelerator.architecture))
 
