@@ -227,10 +227,10 @@ def _no_engine(wants: Requirements, offer: Offer, accelerator: Accelerator, choi
 
 def _roomy(site: Site, found: Layouts) -> tuple[tuple[Laid, ...], tuple[Rejection, ...]]:
     """Without those whose KV cache holds less than a batch, where there are others."""
-    roomy = tuple(each for each in found.laid if holds_batch(site.wants, each.plan))
+    roomy = tuple(each for each in found.laid if each.holds_batch)
     if not roomy:
         return found.laid, ()
-    return roomy, tuple(_cramped(site, each.plan) for each in found.laid if each not in roomy)
+    return roomy, tuple(_cramped(site, each.plan) for each in found.laid if not each.holds_batch)
 
 
 def _cramped(site: Site, plan: Plan) -> Rejection:

@@ -125,18 +125,17 @@ def make_room(question: FitQuestion) -> Room | Misfit:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A way that the model can be cut, and what all settings have in common: `roomiest` is the request of the first."""
+    """A way that the model can be cut, and what all settings have in common: `first` is with the roomiest."""
 
     question: FitQuestion
     expert_parallel: bool
-    settings: tuple[tuple[int, int], ...]
-    roomiest: MemoryRequest
+    first: MemoryRequest
     footprint: Footprint
 
     @property
     def hopeless(self) -> bool:
         """True where what every setting takes leaves no room for a cache."""
-        request, footprint = self.roomiest, self.footprint
+        request, footprint = self.first, self.footprint
         granted = request.accelerator.memory_bytes * request.utilization_percent // 100
         return footprint.weights_bytes + footprint.overhead_bytes >= granted
 
@@ -153,19 +152,17 @@ def _find_room(question: FitQuestion) -> tuple[_Layout, Room] | Misfit:
 
 
 def _layout(question: FitQuestion, *, expert_parallel: bool) -> _Layout:
-    settings = tuple(_settings(question))
-    request = _request(question, *settings[0], expert_parallel=expert_parallel)
-    return _Layout(question, expert_parallel, settings, request, footprint_of(request))
+    request = _request(question, *_first_settings(question), expert_parallel=expert_parallel)
+    return _Layout(question, expert_parallel, request, footprint_of(request))
 
 
 def _roomiest(layout: _Layout) -> Room | Misfit:
-    settings = layout.settings
-    if len(settings) > 1 and layout.hopeless:
-        # The leanest settings are those that a refusal talks of.
-        return _at(layout, *settings[-1])
-    roomiest = _at(layout, *settings[0])
-    if isinstance(roomiest, Room) or len(settings) == 1:
-        return roomiest
+    if not layout.hopeless:
+        roomiest = _at(layout, *_first_settings(layout.question))
+        if isinstance(roomiest, Room):
+            return roomiest
+    # Where nothing fits, the leanest settings are those that the refusal talks of.
+    settings = tuple(_settings(layout.question))
     leanest = _at(layout, *settings[-1])
     if isinstance(leanest, Misfit):
         return leanest
@@ -237,15 +234,18 @@ def _beyond_model(question: FitQuestion) -> Misfit | None:
     return Misfit(RejectionReason.CONTEXT_TOO_LARGE, message)
 
 
+def _first_settings(question: FitQuestion) -> tuple[int, int]:
+    large = question.accelerator.memory_bytes >= _LARGE_GPU_BYTES
+    return question.load.max_sequences, _LARGE_GPU_BATCHED_TOKENS if large else _BATCHED_TOKENS
+
+
 def _settings(question: FitQuestion) -> Iterator[tuple[int, int]]:
     """Requests at once and tokens per step, roomiest first: both take memory from the KV cache."""
-    load = question.load
-    large = question.accelerator.memory_bytes >= _LARGE_GPU_BYTES
-    batched = _LARGE_GPU_BATCHED_TOKENS if large else _BATCHED_TOKENS
-    sequences = load.max_sequences
+    sequences, batched = _first_settings(question)
+    fewest = question.load.fewest_sequences
     yield sequences, batched
-    while sequences > load.fewest_sequences:
-        sequences = max(sequences // 2, load.fewest_sequences)
+    while sequences > fewest:
+        sequences = max(sequences // 2, fewest)
         yield sequences, batched
     if batched > _BATCHED_TOKENS:
         yield sequences, _BATCHED_TOKENS
@@ -253,7 +253,7 @@ def _settings(question: FitQuestion) -> Iterator[tuple[int, int]]:
 
 def _at(layout: _Layout, sequences: int, batched: int) -> Room | Misfit:
     question = layout.question
-    memory = plan_memory(_set(layout, sequences, batched), layout.footprint)
+    memory = plan_memory(_with_settings(layout, sequences, batched), layout.footprint)
     longest = question.load.max_context_tokens or question.facts.max_context_tokens
     if memory.kv_tokens < longest and question.load.max_context_tokens is None:
         longest = _longest_that_fits(question, memory.kv_tokens)
@@ -263,10 +263,9 @@ def _at(layout: _Layout, sequences: int, batched: int) -> Room | Misfit:
     return Room(settings, memory, layout.expert_parallel, _requests_held(question, memory))
 
 
-def _set(layout: _Layout, sequences: int, batched: int) -> MemoryRequest:
-    """The request with other settings."""
-    if (sequences, batched) == layout.settings[0]:
-        return layout.roomiest
+def _with_settings(layout: _Layout, sequences: int, batched: int) -> MemoryRequest:
+    if (sequences, batched) == _first_settings(layout.question):
+        return layout.first
     return _request(layout.question, sequences, batched, expert_parallel=layout.expert_parallel)
 
 

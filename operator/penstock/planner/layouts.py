@@ -44,10 +44,11 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A plan that fits, and what it carries."""
+    """A plan that fits, what it carries, and whether its KV cache holds a batch."""
 
     plan: Plan
     judgement: Judgement
+    holds_batch: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def lay(site: Site, ways: Iterable[Way]) -> Layouts:
             lost.extend(too_dear)
             # A larger size only costs more from here on.
             break
-        laid.append(Laid(plan, found.judgement))
+        laid.append(Laid(plan, found.judgement, holds_batch(site.wants, plan)))
     return Layouts(tuple(laid), tuple(lost))
 
 
@@ -196,7 +197,7 @@ def _enough(site: Site, laid: list[Laid], way: Way) -> bool:
     if not laid or (load.fewest_replicas < load.most_replicas and not only_to_fit):
         return False
     shown = 1 if site.detailed and not only_to_fit else 0
-    beyond = {each.plan.gpus for each in laid if each.plan.gpus < way.gpus and holds_batch(site.wants, each.plan)}
+    beyond = {each.plan.gpus for each in laid if each.holds_batch and each.plan.gpus < way.gpus}
     return len(beyond) > shown
 
 

@@ -96,11 +96,12 @@ class Footprint:
 
 def footprint_of(request: MemoryRequest) -> Footprint:
     """The same for all requests that differ in `max_sequences`, `max_batched_tokens` and `max_context_tokens` only."""
+    behaviour = request.behaviour
     return Footprint(
-        weights_bytes=_weights(request),
-        overhead_bytes=_overhead_bytes(request),
-        kv_bytes_per_token=_cache_bytes_per_token(request),
-        sequence_bytes=_sequence_bytes(request),
+        weights_bytes=_weights(request, behaviour),
+        overhead_bytes=_runtime_bytes(request, behaviour) + behaviour.graph_bytes,
+        kv_bytes_per_token=_cache_bytes_per_token(request, behaviour),
+        sequence_bytes=_sequence_bytes(request, behaviour),
     )
 
 
@@ -134,13 +135,15 @@ def _unmargined(request: MemoryRequest, footprint: Footprint, activation_bytes: 
     memory, percent, weights = request.accelerator.memory_bytes, request.utilization_percent, footprint.weights_bytes
     if request.budget is BudgetScope.WEIGHTS_AND_CACHE:
         # The share is taken of what is free once the engine has started.
-        return (memory - _runtime_bytes(request)) * percent // 100 - weights
+        return (memory - _runtime_bytes(request, request.behaviour)) * percent // 100 - weights
     return memory * percent // 100 - weights - activation_bytes - footprint.overhead_bytes
 
 
 def sequences_that_fit(plan: MemoryPlan, *, tokens: int) -> int:
     """How many sequences of `tokens` tokens (prompt and output) the cache of `plan` holds at once, on each rank."""
-    return max(0, plan.kv_bytes) // max(1, plan.sequence_bytes + tokens * plan.kv_bytes_per_token)
+    if plan.kv_bytes <= 0:
+        return 0
+    return plan.kv_bytes // ((plan.sequence_bytes + tokens * plan.kv_bytes_per_token) or 1)
 
 
 def default_utilization(engine: EngineName, version: str) -> int:
@@ -172,10 +175,10 @@ def _margin_bytes(request: MemoryRequest, room: int) -> int:
     return max(_LEAST_MARGIN_BYTES, room * _MARGIN_PERCENT // 100, unexplained, pictures)
 
 
-def _cache_bytes_per_token(request: MemoryRequest) -> int:
+def _cache_bytes_per_token(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     return cache_bytes_per_token(
         request.facts,
-        request.behaviour,
+        behaviour,
         tensor_parallel=request.attention_size,
         kv_cache_dtype=request.kv_cache_dtype,
         pipeline_parallel=request.pipeline_parallel,
@@ -183,10 +186,10 @@ def _cache_bytes_per_token(request: MemoryRequest) -> int:
     )
 
 
-def _sequence_bytes(request: MemoryRequest) -> int:
+def _sequence_bytes(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     return state_bytes(
         request.facts,
-        request.behaviour,
+        behaviour,
         tensor_parallel=request.attention_size,
         kv_cache_dtype=request.kv_cache_dtype,
         pipeline_parallel=request.pipeline_parallel,
@@ -204,9 +207,9 @@ def _window_step_bytes(request: MemoryRequest) -> int:
     )
 
 
-def _weights(request: MemoryRequest) -> int:
+def _weights(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     has_no_four_bits = not request.accelerator.fp4_flops
-    expands = request.behaviour.expands_four_bit_scales or request.accelerator.vendor is Vendor.AMD
+    expands = behaviour.expands_four_bit_scales or request.accelerator.vendor is Vendor.AMD
     return weights_bytes_per_gpu(
         request.facts,
         tensor_parallel=request.tensor_parallel,
@@ -234,12 +237,7 @@ def _expert_bytes(request: MemoryRequest) -> int:
     return _EXPERT_BUFFERS * facts.experts_per_token * hidden + gathered if facts.experts else 0
 
 
-def _overhead_bytes(request: MemoryRequest) -> int:
-    return _runtime_bytes(request) + request.behaviour.graph_bytes
-
-
-def _runtime_bytes(request: MemoryRequest) -> int:
+def _runtime_bytes(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     """What lies outside PyTorch: the CUDA context, and buffers of collectives between GPUs."""
-    behaviour = request.behaviour
     alone = request.tensor_parallel * request.pipeline_parallel == 1
     return behaviour.runtime_bytes + (0 if alone else behaviour.collectives_bytes)
