@@ -126,7 +126,8 @@ def _in_pool(wants: Requirements, offer: Offer, *, detailed: bool = False) -> Sh
         rejections.extend(found.rejections)
         fitting.extend(found.candidates)
     candidates, disproved = _as_known(wants, fitting)
-    candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
+    if len(candidates) > 1:
+        candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
     useful, larger = _without_larger(wants, kept)
     other = Shortlist((), ())

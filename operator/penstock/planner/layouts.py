@@ -193,8 +193,10 @@ def _enough(site: Site, laid: list[Laid], way: Way) -> bool:
 
     Of a format that is used only to fit, the first is all that is wanted.
     """
-    load, only_to_fit = site.wants.load, site.choice.standing.liked > Standing.PUBLISHED
-    if not laid or (load.fewest_replicas < load.most_replicas and not only_to_fit):
+    if not laid:
+        return False
+    load, only_to_fit = site.wants.load, site.choice.standing > Standing.PUBLISHED
+    if load.fewest_replicas < load.most_replicas and not only_to_fit:
         return False
     shown = 1 if site.detailed and not only_to_fit else 0
     beyond = {each.plan.gpus for each in laid if each.holds_batch and each.plan.gpus < way.gpus}
