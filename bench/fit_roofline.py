@@ -20,7 +20,7 @@ from bench.performance.regression import Array, fit, shrunken_centre
 from bench.performance.rows import Row, read_rows
 
 from penstock.catalogue.roofline import generation_of
-from penstock.planner.speed.steps import first_token_seconds, interference_seconds, step_seconds
+from penstock.planner.speed.steps import first_token_seconds, interference_seconds, step_seconds, unloaded_seconds
 
 __all__ = ["SPLITS", "main"]
 
@@ -99,9 +99,11 @@ def _usable(directory: Path) -> list[Row]:
 def _each(values: Mapping[str, float], batch: Batch) -> Array:
     """Modelled TPOT; the fit of steps knows nothing of the first token."""
     tuning = tuning_of(expected_values(FIRST_TOKEN) | dict(values), batch)
+    amounts, unloaded = batch.amounts, unloaded_seconds(batch.amounts, tuning)
     running: Any = batch.running
-    taken: Any = step_seconds(batch.amounts, tuning, running) + interference_seconds(batch.amounts, tuning, running)
-    result: Array = taken / batch.amounts.tokens_per_step
+    taken: Any = step_seconds(amounts, tuning, unloaded, running)
+    taken += interference_seconds(amounts, tuning, unloaded, running)
+    result: Array = taken / amounts.tokens_per_step
     return result
 
 
@@ -109,8 +111,10 @@ def _first(values: Mapping[str, float], batch: Batch) -> Array:
     """Modelled TTFT, the wait for room in the cache included."""
     each, tuning = _each(values, batch), tuning_of(values, batch)
     running: Any = batch.running
+    unloaded = unloaded_seconds(batch.amounts, tuning)
     step: Any = each
-    first: Any = first_token_seconds(batch.amounts, tuning, running, step=step)
+    interference: Any = interference_seconds(batch.amounts, tuning, unloaded, running)
+    first: Any = first_token_seconds(tuning, unloaded, running, step=step, interference=interference)
     whole = first + each * (batch.amounts.output_tokens - 1)
     result: Array = first + batch.waiting / running * whole
     return result

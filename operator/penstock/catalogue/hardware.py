@@ -64,6 +64,10 @@ class Accelerator:
     scale_up_domain: int
     formats: Mapping[Precision, FormatSupport]
 
+    def __hash__(self) -> int:
+        """Names are unique, and a mapping has no hash."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Spelling:

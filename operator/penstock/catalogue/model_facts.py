@@ -101,6 +101,10 @@ class ModelFacts:
     resolved_revision: str | None = None
     source: str = "catalogue"
 
+    def __hash__(self) -> int:
+        """Of what tells checkpoints apart: facts are looked up for every layout, and forty fields take their time."""
+        return hash((self.model, self.precision, self.weights_bytes, self.resolved_revision))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFacts:

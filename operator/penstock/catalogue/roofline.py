@@ -98,11 +98,13 @@ def tuning(engine: str, accelerator: Accelerator, precision: Precision) -> Tunin
     return _tuning(engine, generation_of(accelerator), precision.value if is_native else "")
 
 
-@lru_cache(maxsize=64)
 def under_load(fitted: Tuning, factor: float) -> Tuning:
     """With all costs that grow with the load so many times as great; weights are read and kernels started as before."""
-    if factor == 1:
-        return fitted
+    return fitted if factor == 1 else _under_load(fitted, factor)
+
+
+@lru_cache(maxsize=64)
+def _under_load(fitted: Tuning, factor: float) -> Tuning:
     return replace(
         fitted,
         cache_efficiency=fitted.cache_efficiency / factor,
@@ -131,12 +133,16 @@ def link_bytes_per_second(accelerator: Accelerator) -> float:
 
 def residual(architecture: str, engine: str, version: str, accelerator: Accelerator, precision: Precision) -> Residual:
     """The product of what is known of architecture and engine, of this version, and of this generation and format."""
+    return _residual(architecture, engine, version, generation_of(accelerator), precision.value)
+
+
+@lru_cache(maxsize=1024)
+def _residual(architecture: str, engine: str, version: str, generation: str, precision: str) -> Residual:
     known = _residuals()
-    generation = generation_of(accelerator)
     keys = (
         (architecture, engine, "", "", ""),
         (architecture, engine, version or "unstated", "", ""),
-        (architecture, engine, "", generation, precision.value),
+        (architecture, engine, "", generation, precision),
     )
     step = first = 1.0
     for key in keys:

@@ -137,7 +137,8 @@ def _in_pool(wants: Requirements, offer: Offer, rates: Rates, *, detailed: bool 
         rejections.extend(found.rejections)
         fitting.extend(found.candidates)
     candidates, disproved = _as_known(wants, fitting)
-    candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
+    if len(candidates) > 1:
+        candidates.sort(key=lambda candidate: _order_in_pool(wants, candidate))
     kept, cut = undominated(tuple(candidates), lambda candidate: _requests_held(wants, candidate.plan))
     useful, larger = _without_larger(wants, kept)
     other = Shortlist((), ())
@@ -245,10 +246,10 @@ def _no_engine(wants: Requirements, offer: Offer, accelerator: Accelerator, choi
 
 def _roomy(site: Site, found: Layouts) -> tuple[tuple[Laid, ...], tuple[Rejection, ...]]:
     """Without those whose KV cache holds less than a batch, where there are others."""
-    roomy = tuple(each for each in found.laid if holds_batch(site.wants, each.plan))
+    roomy = tuple(each for each in found.laid if each.holds_batch)
     if not roomy:
         return found.laid, ()
-    return roomy, tuple(_cramped(site, each.plan) for each in found.laid if each not in roomy)
+    return roomy, tuple(_cramped(site, each.plan) for each in found.laid if not each.holds_batch)
 
 
 def _cramped(site: Site, plan: Plan) -> Rejection:
@@ -294,5 +295,5 @@ def _as_known(wants: Requirements, candidates: list[Candidate]) -> tuple[list[Ca
         if isinstance(known, Rejection):
             lost.append(known)
         else:
-            kept.append(replace(candidate, plan=known))
+            kept.append(candidate if known is candidate.plan else replace(candidate, plan=known))
     return kept, lost

@@ -34,7 +34,7 @@ class Desk:
     tenants: tuple[Tenant, ...]
     now: datetime
     _held: dict[str, list[Tenant]] | None = field(default=None)
-    _priorities: dict[DeploymentKey, int] | None = field(default=None)
+    _by_key: dict[DeploymentKey, Tenant] | None = field(default=None)
 
     def waited_seconds(self, tenant: Tenant) -> float:
         """Since the oldest pending pod, or since it said that it waits; 0 where it waits from now on."""
@@ -69,11 +69,14 @@ class Desk:
 
     def _ahead(self, key: DeploymentKey, of: DeploymentKey) -> str:
         """The priority by which one goes before the other; empty where it does not."""
-        if self._priorities is None:
-            stated = ((tenant.key, tenant.spec.placement.priority) for tenant in self.tenants)
-            self._priorities = {each: priority for each, priority in stated if priority}
-        priority = self._priorities.get(key, 0)
-        return f", priority {priority}" if priority > self._priorities.get(of, 0) else ""
+        priority = self._priority(key)
+        return f", priority {priority}" if priority > self._priority(of) else ""
+
+    def _priority(self, key: DeploymentKey) -> int:
+        if self._by_key is None:
+            self._by_key = {tenant.key: tenant for tenant in self.tenants}
+        tenant = self._by_key.get(key)
+        return tenant.spec.placement.priority if tenant else 0
 
     def _held_by_node(self) -> dict[str, list[Tenant]]:
         if self._held is None:

@@ -5,14 +5,21 @@ are none of its business.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.judging import Judgement, Misfit, judge
-from penstock.planner.memory import MemoryRequest, default_utilization, plan_memory, sequences_that_fit
+from penstock.planner.memory import (
+    Footprint,
+    MemoryRequest,
+    default_utilization,
+    footprint_of,
+    plan_memory,
+    sequences_that_fit,
+)
 from penstock.planner.plan import MemoryPlan, RejectionReason, layout_label
 from penstock.planner.requirements import Load, sequences_for
 from penstock.planner.sharding import shard_problem
@@ -59,7 +66,7 @@ class FitQuestion:
     """One layout under one load; `correction` is what engines taught of its speed (1.0: nothing yet)."""
 
     facts: ModelFacts
-    accelerator: Accelerator = field(hash=False)
+    accelerator: Accelerator
     engine: EngineName
     engine_version: str
     way: Way
@@ -106,40 +113,76 @@ class Room:
 @lru_cache(maxsize=16_384)
 def fit(question: FitQuestion) -> Fit | Misfit:
     """The roomiest settings that fit, else the shortage that the leanest settings leave; then what they carry."""
-    room = make_room(question)
-    if isinstance(room, Misfit):
-        return room
+    found = _find_room(question)
+    if isinstance(found, Misfit):
+        return found
+    layout, room = found
     judgement = judge(replica_of(question, room), question.load, question.promise, room.at_once)
     if isinstance(judgement, Misfit):
         return judgement
-    room = _tightened(question, room, judgement)
+    room = _tightened(layout, room, judgement)
     return Fit(room.settings, room.memory, room.expert_parallel, judgement)
 
 
 def make_room(question: FitQuestion) -> Room | Misfit:
     """The memory part alone: the roomiest settings that fit, whatever they carry."""
+    found = _find_room(question)
+    return found if isinstance(found, Misfit) else found[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A way that the model can be cut, and what all settings have in common: `first` is with the roomiest."""
+
+    question: FitQuestion
+    expert_parallel: bool
+    first: MemoryRequest
+    footprint: Footprint
+
+    @property
+    def hopeless(self) -> bool:
+        """True where what every setting takes leaves no room for a cache."""
+        request, footprint = self.first, self.footprint
+        granted = request.accelerator.memory_bytes * request.utilization_percent // 100
+        return footprint.weights_bytes + footprint.overhead_bytes >= granted
+
+
+def _find_room(question: FitQuestion) -> tuple[_Layout, Room] | Misfit:
     expert_parallel, problem = _sharding(question)
     if problem:
         return Misfit(RejectionReason.SHARDING, problem)
     if too_long := _beyond_model(question):
         return too_long
-    settings = tuple(_settings(question))
-    roomiest = _at(question, *settings[0], expert_parallel=expert_parallel)
-    if isinstance(roomiest, Room) or len(settings) == 1:
-        return roomiest
-    leanest = _at(question, *settings[-1], expert_parallel=expert_parallel)
+    layout = _layout(question, expert_parallel=expert_parallel)
+    room = _roomiest(layout)
+    return room if isinstance(room, Misfit) else (layout, room)
+
+
+def _layout(question: FitQuestion, *, expert_parallel: bool) -> _Layout:
+    request = _request(question, *_first_settings(question), expert_parallel=expert_parallel)
+    return _Layout(question, expert_parallel, request, footprint_of(request))
+
+
+def _roomiest(layout: _Layout) -> Room | Misfit:
+    if not layout.hopeless:
+        roomiest = _at(layout, *_first_settings(layout.question))
+        if isinstance(roomiest, Room):
+            return roomiest
+    # Where nothing fits, the leanest settings are those that the refusal talks of.
+    settings = tuple(_settings(layout.question))
+    leanest = _at(layout, *settings[-1])
     if isinstance(leanest, Misfit):
         return leanest
-    between = (_at(question, *each, expert_parallel=expert_parallel) for each in settings[1:-1])
+    between = (_at(layout, *each) for each in settings[1:-1])
     return next((room for room in between if isinstance(room, Room)), leanest)
 
 
-def _tightened(question: FitQuestion, room: Room, judgement: Judgement) -> Room:
+def _tightened(layout: _Layout, room: Room, judgement: Judgement) -> Room:
     """No more requests at once than the planned load needs: they take memory from the KV cache."""
     wanted = sequences_for(judgement.expected.concurrency)
-    if not question.load.known or wanted >= room.settings.max_sequences:
+    if not layout.question.load.known or wanted >= room.settings.max_sequences:
         return room
-    tight = _at(question, wanted, room.settings.max_batched_tokens, expert_parallel=room.expert_parallel)
+    tight = _at(layout, wanted, room.settings.max_batched_tokens)
     return tight if isinstance(tight, Room) else room
 
 
@@ -198,50 +241,57 @@ def _beyond_model(question: FitQuestion) -> Misfit | None:
     return Misfit(RejectionReason.CONTEXT_TOO_LARGE, message)
 
 
+def _first_settings(question: FitQuestion) -> tuple[int, int]:
+    large = question.accelerator.memory_bytes >= _LARGE_GPU_BYTES
+    return question.load.max_sequences, _LARGE_GPU_BATCHED_TOKENS if large else _BATCHED_TOKENS
+
+
 def _settings(question: FitQuestion) -> Iterator[tuple[int, int]]:
     """Requests at once and tokens per step, roomiest first: both take memory from the KV cache."""
-    load = question.load
-    large = question.accelerator.memory_bytes >= _LARGE_GPU_BYTES
-    batched = _LARGE_GPU_BATCHED_TOKENS if large else _BATCHED_TOKENS
-    sequences = load.max_sequences
+    sequences, batched = _first_settings(question)
+    fewest = question.load.fewest_sequences
     yield sequences, batched
-    while sequences > load.fewest_sequences:
-        sequences = max(sequences // 2, load.fewest_sequences)
+    while sequences > fewest:
+        sequences = max(sequences // 2, fewest)
         yield sequences, batched
     if batched > _BATCHED_TOKENS:
         yield sequences, _BATCHED_TOKENS
 
 
-def _at(question: FitQuestion, sequences: int, batched: int, *, expert_parallel: bool) -> Room | Misfit:
+def _at(layout: _Layout, sequences: int, batched: int) -> Room | Misfit:
+    question = layout.question
+    memory = plan_memory(_with_settings(layout, sequences, batched), layout.footprint)
     longest = question.load.max_context_tokens or question.facts.max_context_tokens
-    settings = Settings(sequences, batched, longest)
-    memory = _memory(question, settings, expert_parallel=expert_parallel)
     if memory.kv_tokens < longest and question.load.max_context_tokens is None:
-        lowered = _longest_that_fits(question, memory.kv_tokens)
-        settings = Settings(sequences, batched, lowered)
-        memory = _memory(question, settings, expert_parallel=expert_parallel)
+        longest = _longest_that_fits(question, memory.kv_tokens)
+    settings = Settings(sequences, batched, longest)
     if shortage := _shortage(question, settings, memory):
         return shortage
-    return Room(settings, memory, expert_parallel, _requests_held(question, memory))
+    return Room(settings, memory, layout.expert_parallel, _requests_held(question, memory))
 
 
-def _memory(question: FitQuestion, settings: Settings, *, expert_parallel: bool) -> MemoryPlan:
-    return plan_memory(
-        MemoryRequest(
-            facts=question.facts,
-            accelerator=question.accelerator,
-            engine=question.engine,
-            engine_version=question.engine_version,
-            tensor_parallel=question.way.tensor_parallel,
-            pipeline_parallel=question.way.pipeline_parallel,
-            max_sequences=-(-settings.max_sequences // question.way.attention_ranks),
-            max_batched_tokens=settings.max_batched_tokens,
-            max_context_tokens=settings.max_context_tokens,
-            utilization_percent=default_utilization(question.engine, question.engine_version),
-            expert_parallel=expert_parallel,
-            attention_ranks=question.way.attention_ranks,
-            kv_cache_dtype=question.kv_cache_dtype,
-        )
+def _with_settings(layout: _Layout, sequences: int, batched: int) -> MemoryRequest:
+    if (sequences, batched) == _first_settings(layout.question):
+        return layout.first
+    return _request(layout.question, sequences, batched, expert_parallel=layout.expert_parallel)
+
+
+def _request(question: FitQuestion, sequences: int, batched: int, *, expert_parallel: bool) -> MemoryRequest:
+    way = question.way
+    return MemoryRequest(
+        facts=question.facts,
+        accelerator=question.accelerator,
+        engine=question.engine,
+        engine_version=question.engine_version,
+        tensor_parallel=way.tensor_parallel,
+        pipeline_parallel=way.pipeline_parallel,
+        max_sequences=-(-sequences // way.attention_ranks),
+        max_batched_tokens=batched,
+        max_context_tokens=question.load.max_context_tokens or question.facts.max_context_tokens,
+        utilization_percent=default_utilization(question.engine, question.engine_version),
+        expert_parallel=expert_parallel,
+        attention_ranks=way.attention_ranks,
+        kv_cache_dtype=question.kv_cache_dtype,
     )
 
 

@@ -5,6 +5,7 @@ Or why it would not: each size that was tried, and what nodes of another shape w
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from penstock.api.formats import EngineName
 from penstock.api.quantities import Money
@@ -38,10 +39,11 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A plan that fits, and what it carries."""
+    """A plan that fits, what it carries, and whether its KV cache holds a batch."""
 
     plan: Plan
     judgement: Judgement
+    holds_batch: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ def runner_of(engine: EngineName, offer: Offer, accelerator: Accelerator) -> Run
     own = next((image for image in offer.images if image.engine is engine), None)
     if own is not None:
         return Runner(engine, own.version, own.image)
+    return _default_runner(engine, accelerator)
+
+
+@lru_cache(maxsize=256)
+def _default_runner(engine: EngineName, accelerator: Accelerator) -> Runner:
     version = DEFAULT_VERSIONS[engine]
     return Runner(engine, version, default_image(engine, version, accelerator.vendor, accelerator.architecture))
 
@@ -144,7 +151,7 @@ def lay(site: Site, ways: Iterable[Way]) -> Layouts:
             lost.extend(too_dear)
             # A larger size only costs more from here on.
             break
-        laid.append(Laid(plan, found.judgement))
+        laid.append(Laid(plan, found.judgement, holds_batch(site.wants, plan)))
     return Layouts(tuple(laid), tuple(lost))
 
 
@@ -153,11 +160,13 @@ def _enough(site: Site, laid: list[Laid], way: Way) -> bool:
 
     Of a format that is used only to fit, the first is all that is wanted.
     """
-    load, only_to_fit = site.wants.load, site.choice.standing.liked > Standing.PUBLISHED
-    if not laid or (load.fewest_replicas < load.most_replicas and not only_to_fit):
+    if not laid:
+        return False
+    load, only_to_fit = site.wants.load, site.choice.standing > Standing.PUBLISHED
+    if load.fewest_replicas < load.most_replicas and not only_to_fit:
         return False
     shown = 1 if site.detailed and not only_to_fit else 0
-    beyond = {each.plan.gpus for each in laid if each.plan.gpus < way.gpus and holds_batch(site.wants, each.plan)}
+    beyond = {each.plan.gpus for each in laid if each.holds_batch and each.plan.gpus < way.gpus}
     return len(beyond) > shown
 
 

@@ -29,6 +29,8 @@ class Learnt:
 
     def correction(self, model: str, accelerator: str, engine: str) -> float:
         """What modelled times are to be multiplied by (`Replica.correction`); 1.0 where nothing was learnt."""
+        if not self.corrections:
+            return 1.0
         return dict(self.corrections).get(CorrectionKey(model, accelerator, engine), 1.0)
 
 

@@ -21,8 +21,10 @@ from penstock.planner.plan import MemoryPlan
 from penstock.planner.weights import weights_bytes_per_gpu
 
 __all__ = [
+    "Footprint",
     "MemoryRequest",
     "default_utilization",
+    "footprint_of",
     "kv_bytes_per_token",
     "plan_memory",
     "sequence_bytes",
@@ -82,36 +84,66 @@ _EXPERT_WORKSPACE_BYTES = 4 * _GIB
 _INDEX_WORKSPACE_BYTES_PER_TOKEN = 7 * _GIB // 8192
 
 
-def plan_memory(request: MemoryRequest) -> MemoryPlan:
-    """Divide one GPU's memory; never raises, `kv_bytes` of zero or less says that there is no room."""
-    per_token, per_sequence = _cache_bytes_per_token(request), _sequence_bytes(request)
-    room = unmargined_kv_bytes(request)
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a layout takes of one GPU whatever its settings, in bytes; settings are requests at once and step sizes."""
+
+    weights_bytes: int
+    overhead_bytes: int
+    kv_bytes_per_token: int
+    sequence_bytes: int
+
+
+def footprint_of(request: MemoryRequest) -> Footprint:
+    """The same for all requests that differ in `max_sequences`, `max_batched_tokens` and `max_context_tokens` only."""
+    behaviour = request.behaviour
+    return Footprint(
+        weights_bytes=_weights(request, behaviour),
+        overhead_bytes=_runtime_bytes(request, behaviour) + behaviour.graph_bytes,
+        kv_bytes_per_token=_cache_bytes_per_token(request, behaviour),
+        sequence_bytes=_sequence_bytes(request, behaviour),
+    )
+
+
+def plan_memory(request: MemoryRequest, footprint: Footprint | None = None) -> MemoryPlan:
+    """Divide one GPU's memory; never raises, `kv_bytes` of zero or less says that there is no room.
+
+    `footprint` is the request's own, where the caller knows it already. The longest request takes nothing by itself.
+    """
+    known, activation = footprint or footprint_of(request), _activation_bytes(request)
+    room = _unmargined(request, known, activation)
     kv_bytes = room - _margin_bytes(request, room) - _window_step_bytes(request)
     return MemoryPlan(
         gpu_bytes=request.accelerator.memory_bytes,
-        weights_bytes=_weights(request),
-        activation_bytes=_activation_bytes(request),
-        overhead_bytes=_overhead_bytes(request),
+        weights_bytes=known.weights_bytes,
+        activation_bytes=activation,
+        overhead_bytes=known.overhead_bytes,
         kv_bytes=kv_bytes,
-        kv_bytes_per_token=per_token,
-        kv_tokens=max(0, kv_bytes - per_sequence) // max(1, per_token),
+        kv_bytes_per_token=known.kv_bytes_per_token,
+        kv_tokens=max(0, kv_bytes - known.sequence_bytes) // max(1, known.kv_bytes_per_token),
         utilization_percent=request.utilization_percent,
-        sequence_bytes=per_sequence,
+        sequence_bytes=known.sequence_bytes,
     )
 
 
 def unmargined_kv_bytes(request: MemoryRequest) -> int:
     """What is left for the cache before the planning margin: the figure that engines print."""
-    memory, percent = request.accelerator.memory_bytes, request.utilization_percent
+    return _unmargined(request, footprint_of(request), _activation_bytes(request))
+
+
+def _unmargined(request: MemoryRequest, footprint: Footprint, activation_bytes: int) -> int:
+    memory, percent, weights = request.accelerator.memory_bytes, request.utilization_percent, footprint.weights_bytes
     if request.budget is BudgetScope.WEIGHTS_AND_CACHE:
         # The share is taken of what is free once the engine has started.
-        return (memory - _runtime_bytes(request)) * percent // 100 - _weights(request)
-    return memory * percent // 100 - _weights(request) - _activation_bytes(request) - _overhead_bytes(request)
+        return (memory - _runtime_bytes(request, request.behaviour)) * percent // 100 - weights
+    return memory * percent // 100 - weights - activation_bytes - footprint.overhead_bytes
 
 
 def sequences_that_fit(plan: MemoryPlan, *, tokens: int) -> int:
     """How many sequences of `tokens` tokens (prompt and output) the cache of `plan` holds at once, on each rank."""
-    return max(0, plan.kv_bytes) // max(1, plan.sequence_bytes + tokens * plan.kv_bytes_per_token)
+    if plan.kv_bytes <= 0:
+        return 0
+    return plan.kv_bytes // ((plan.sequence_bytes + tokens * plan.kv_bytes_per_token) or 1)
 
 
 def default_utilization(engine: EngineName, version: str) -> int:
@@ -143,10 +175,10 @@ def _margin_bytes(request: MemoryRequest, room: int) -> int:
     return max(_LEAST_MARGIN_BYTES, room * _MARGIN_PERCENT // 100, unexplained, pictures)
 
 
-def _cache_bytes_per_token(request: MemoryRequest) -> int:
+def _cache_bytes_per_token(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     return cache_bytes_per_token(
         request.facts,
-        request.behaviour,
+        behaviour,
         tensor_parallel=request.attention_size,
         kv_cache_dtype=request.kv_cache_dtype,
         pipeline_parallel=request.pipeline_parallel,
@@ -154,10 +186,10 @@ def _cache_bytes_per_token(request: MemoryRequest) -> int:
     )
 
 
-def _sequence_bytes(request: MemoryRequest) -> int:
+def _sequence_bytes(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     return state_bytes(
         request.facts,
-        request.behaviour,
+        behaviour,
         tensor_parallel=request.attention_size,
         kv_cache_dtype=request.kv_cache_dtype,
         pipeline_parallel=request.pipeline_parallel,
@@ -175,9 +207,9 @@ def _window_step_bytes(request: MemoryRequest) -> int:
     )
 
 
-def _weights(request: MemoryRequest) -> int:
+def _weights(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     has_no_four_bits = not request.accelerator.fp4_flops
-    expands = request.behaviour.expands_four_bit_scales or request.accelerator.vendor is Vendor.AMD
+    expands = behaviour.expands_four_bit_scales or request.accelerator.vendor is Vendor.AMD
     return weights_bytes_per_gpu(
         request.facts,
         tensor_parallel=request.tensor_parallel,
@@ -205,12 +237,7 @@ def _expert_bytes(request: MemoryRequest) -> int:
     return _EXPERT_BUFFERS * facts.experts_per_token * hidden + gathered if facts.experts else 0
 
 
-def _overhead_bytes(request: MemoryRequest) -> int:
-    return _runtime_bytes(request) + request.behaviour.graph_bytes
-
-
-def _runtime_bytes(request: MemoryRequest) -> int:
+def _runtime_bytes(request: MemoryRequest, behaviour: EngineBehaviour) -> int:
     """What lies outside PyTorch: the CUDA context, and buffers of collectives between GPUs."""
-    behaviour = request.behaviour
     alone = request.tensor_parallel * request.pipeline_parallel == 1
     return behaviour.runtime_bytes + (0 if alone else behaviour.collectives_bytes)

@@ -1,5 +1,6 @@
 """What the planner answers: a plan for one replica, the nodes it goes to, and what lost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -211,7 +212,7 @@ class Decision:
     """
 
     assignment: Assignment | None
-    rejections: tuple[Rejection, ...]
+    rejections: Sequence[Rejection]
     reason: str
     message: str
     moved_because: str = ""

@@ -1,6 +1,7 @@
 """How a model may be cut over GPUs: which tensor-parallel sizes work, and why the others do not."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import AttentionKind, ModelFacts
@@ -19,6 +20,7 @@ def tensor_parallel_limit(accelerator: Accelerator, *, node_gpus: int) -> int:
     return min(node_gpus, domain if domain > 1 else _TOLERATED_OVER_PCIE)
 
 
+@lru_cache(maxsize=4096)
 def tensor_parallel_sizes(facts: ModelFacts, accelerator: Accelerator, *, node_gpus: int) -> tuple[int, ...]:
     """Sizes that work on a node of `node_gpus`, ascending; `expert_parallel_needed` says which need it."""
     limit = tensor_parallel_limit(accelerator, node_gpus=node_gpus)
@@ -28,7 +30,7 @@ def tensor_parallel_sizes(facts: ModelFacts, accelerator: Accelerator, *, node_g
         if size <= limit
         and (
             shard_problem(facts, accelerator, size, expert_parallel=False) is None
-            or expert_parallel_needed(facts, accelerator, size)
+            or (facts.experts and shard_problem(facts, accelerator, size, expert_parallel=True) is None)
         )
     )
 

@@ -1,5 +1,6 @@
 """Deployments that have a place: they keep it, are repaired in their pool, or have waited long enough to leave it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from penstock.planner.candidates import enumerate_candidates
@@ -12,6 +13,7 @@ from penstock.planner.losers import losers
 from penstock.planner.offers import Market, Offer, admits, inside_borders
 from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Rejection, RejectionReason
 from penstock.planner.requirements import requirements_of
+from penstock.planner.unasked import UnaskedRejections
 
 __all__ = ["Recollection", "leaving", "stay"]
 
@@ -64,7 +66,10 @@ def stay(desk: Desk, tenant: Tenant, current: Assignment, footing: Footing) -> D
     """It stays in its pool: as it is, on other nodes, or with fewer replicas than wanted."""
     assignment = current if footing.nodes == current.nodes else Assignment(current.plan, footing.nodes)
     wants = requirements_of(tenant)
-    rejections = losers(current.plan, enumerate_candidates(wants, desk.market), rates=desk.market.rates)
+    market = desk.market
+    rejections = UnaskedRejections(
+        lambda: losers(current.plan, enumerate_candidates(requirements_of(tenant), market), rates=market.rates)
+    )
     if footing.missing > 0:
         return _short(desk, tenant, assignment, footing, rejections)
     message = describe(current.plan, tenant.replicas, wants)
@@ -86,7 +91,7 @@ def _names(nodes: tuple[str, ...]) -> str:
 
 
 def _short(
-    desk: Desk, tenant: Tenant, assignment: Assignment, footing: Footing, rejections: tuple[Rejection, ...]
+    desk: Desk, tenant: Tenant, assignment: Assignment, footing: Footing, rejections: Sequence[Rejection]
 ) -> Decision:
     """Some replicas have no place in the pool; how long it waits for one before it falls back."""
     plan = assignment.plan

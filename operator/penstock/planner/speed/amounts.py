@@ -152,6 +152,8 @@ def _attention_operations(facts: ModelFacts, fresh: float, prompt: float) -> flo
 
 def _link_seconds(facts: ModelFacts, accelerator: Accelerator, gpus: int) -> float:
     """Two all-reduces per layer of one token's BF16 activations, at the link's peak."""
+    if gpus == 1:
+        return 0.0
     moved = facts.layers * 2 * facts.hidden * 2 * 2 * (gpus - 1) / gpus
     return moved / link_bytes_per_second(accelerator)
 

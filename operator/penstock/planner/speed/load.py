@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from penstock.catalogue.roofline import Residual, Tuning, derates, residual, tuning, under_load
 from penstock.planner.speed.amounts import Amounts, amounts_of
 from penstock.planner.speed.replica import PLANNED_UTILISATION, Bound, Capacity, Promise, Replica, Speed, Traffic
-from penstock.planner.speed.steps import first_token_seconds, interference_seconds, prefill_seconds, step_seconds
+from penstock.planner.speed.steps import (
+    Unloaded,
+    first_token_seconds,
+    interference_seconds,
+    step_seconds,
+    unloaded_seconds,
+)
 
 __all__ = ["capacity", "decode_speed", "prefill_tokens_per_second", "speed", "speed_at_rate", "speeds", "unvalidated"]
 
@@ -22,28 +28,43 @@ class _Model:
 
     amounts: Amounts
     tuning: Tuning
+    unloaded: Unloaded
     residual: Residual
     time: float
     resident: float
 
     def step(self, running: float) -> float:
         """Seconds of one step."""
-        return step_seconds(self.amounts, self.tuning, running) * self.time * self.residual.step
-
-    def interference(self, running: float) -> float:
-        """Seconds that prompts of others add to each step."""
-        return interference_seconds(self.amounts, self.tuning, running) * self.time * self.residual.step
+        return step_seconds(self.amounts, self.tuning, self.unloaded, running) * self.time * self.residual.step
 
     def prefill(self) -> float:
         """Seconds of one prompt alone."""
-        return prefill_seconds(self.amounts, self.tuning) * self.time * self.residual.step
+        return self.unloaded.prefill * self.time * self.residual.step
 
-    def first(self, running: float) -> float:
-        """Seconds to the first token of a request that finds room."""
-        step = step_seconds(self.amounts, self.tuning, running)
-        step += interference_seconds(self.amounts, self.tuning, running)
-        taken = first_token_seconds(self.amounts, self.tuning, running, step=step)
-        return taken * self.time * self.residual.first_token
+    def each(self, running: float) -> float:
+        """Seconds per output token, with what prompts of others add to each step."""
+        return self._each(*self._steps(running))
+
+    def first_and_each(self, running: float) -> tuple[float, float]:
+        """Seconds to the first token of a request that finds room, and those of each token after it."""
+        step, interference = self._steps(running)
+        taken = first_token_seconds(
+            self.tuning, self.unloaded, running, step=step + interference, interference=interference
+        )
+        return taken * self.time * self.residual.first_token, self._each(step, interference)
+
+    def _steps(self, running: float) -> tuple[float, float]:
+        """A step and what prompts of others add to it, by formula and constants alone."""
+        amounts, tuning, unloaded = self.amounts, self.tuning, self.unloaded
+        return (
+            step_seconds(amounts, tuning, unloaded, running),
+            interference_seconds(amounts, tuning, unloaded, running),
+        )
+
+    def _each(self, step: float, interference: float) -> float:
+        # Each factor by itself: the same bits whichever of the two is asked for.
+        slower, residual = self.time, self.residual.step
+        return (step * slower * residual + interference * slower * residual) / self.amounts.tokens_per_step
 
 
 def speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
@@ -52,9 +73,16 @@ def speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
 
 
 def speeds(replica: Replica, traffic: Traffic) -> Callable[[int], Speed]:
-    """`speed` for any number of requests in flight, with what does not depend on it worked out once."""
-    model = _model(replica, traffic)
-    return lambda concurrency: _closed_loop(model, concurrency)
+    """`speed` for any number of requests in flight; nothing is worked out twice."""
+    model, known = _model(replica, traffic), dict[int, Speed]()
+
+    def at(concurrency: int) -> Speed:
+        found = known.get(concurrency)
+        if found is None:
+            found = known[concurrency] = _closed_loop(model, concurrency)
+        return found
+
+    return at
 
 
 def decode_speed(replica: Replica, traffic: Traffic, concurrency: int) -> Speed:
@@ -87,7 +115,7 @@ def speed_at_rate(replica: Replica, traffic: Traffic, requests_per_second: float
         middle = (low + high) / 2
         low, high = (low, middle) if _open_loop_rate(model, middle) >= requests_per_second else (middle, high)
     running = max(1.0, high)
-    first, each = _open_loop_first(model, running, requests_per_second), _each(model, running)
+    first, each = _open_loop_first(model, running, requests_per_second), model.each(running)
     tokens = requests_per_second * model.amounts.output_tokens
     return Speed(max(1, round(high)), first, each, requests_per_second, tokens)
 
@@ -122,9 +150,12 @@ def _model(replica: Replica, traffic: Traffic) -> _Model:
     time, saturation = replica.correction, 1.0
     for derate in derates(engine, version, replica.accelerator):
         time, saturation = time * derate.time, saturation * derate.saturation
+    amounts = amounts_of(replica, traffic)
+    tuned = under_load(tuning(engine, replica.accelerator, facts.precision), saturation)
     return _Model(
-        amounts=amounts_of(replica, traffic),
-        tuning=under_load(tuning(engine, replica.accelerator, facts.precision), saturation),
+        amounts=amounts,
+        tuning=tuned,
+        unloaded=unloaded_seconds(amounts, tuned),
         residual=residual(facts.architecture, engine, version, replica.accelerator, facts.precision),
         time=time,
         resident=float(max(1, replica.most_resident)) if replica.most_resident is not None else float("inf"),
@@ -133,7 +164,7 @@ def _model(replica: Replica, traffic: Traffic) -> _Model:
 
 def _closed_loop(model: _Model, concurrency: int) -> Speed:
     running = min(float(max(1, concurrency)), model.resident)
-    first, each = model.first(running), _each(model, running)
+    first, each = model.first_and_each(running)
     whole = first + each * (model.amounts.output_tokens - 1)
     return _counted(model, concurrency, running, first=first, each=each, whole=whole)
 
@@ -145,14 +176,10 @@ def _counted(model: _Model, concurrency: int, running: float, *, first: float, e
     return Speed(max(1, concurrency), first + waiting, each, rate, rate * model.amounts.output_tokens)
 
 
-def _each(model: _Model, running: float) -> float:
-    return (model.step(running) + model.interference(running)) / model.amounts.tokens_per_step
-
-
 def _open_loop_rate(model: _Model, running: float) -> float:
     """Requests per second that keep so many running, had none to wait for its prompt."""
     at_least = max(1.0, running)
-    whole = model.step(at_least) + model.prefill() + _each(model, at_least) * (model.amounts.output_tokens - 1)
+    whole = model.step(at_least) + model.prefill() + model.each(at_least) * (model.amounts.output_tokens - 1)
     return running / whole
 
 

@@ -3,10 +3,12 @@
 Arithmetic operators only, no branches: the fit runs these same lines over arrays of measured rows.
 """
 
+from dataclasses import dataclass
+
 from penstock.catalogue.roofline import Tuning
 from penstock.planner.speed.amounts import Amounts
 
-__all__ = ["first_token_seconds", "interference_seconds", "prefill_seconds", "step_seconds"]
+__all__ = ["Unloaded", "first_token_seconds", "interference_seconds", "step_seconds", "unloaded_seconds"]
 
 _FEW = 9
 """Requests beyond which about as many steps pass before a first token as ever do. With it, and `steps_before` below
@@ -15,7 +17,20 @@ _OVERLAP = 3
 """Memory traffic and arithmetic overlap: a step takes their 3-norm, near the greater of the two."""
 
 
-def step_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """Seconds that no load changes: the whole prompt of one request, nothing else running, and the start of a step."""
+
+    prefill: float
+    launch: float
+
+
+def unloaded_seconds(amounts: Amounts, tuning: Tuning) -> Unloaded:
+    """Worked out once for all loads."""
+    return Unloaded(_prefill_seconds(amounts, tuning), _launch_seconds(amounts, tuning))
+
+
+def step_seconds(amounts: Amounts, tuning: Tuning, unloaded: Unloaded, running: float) -> float:
     """One token for each of `running` requests, no prompt in between; pipeline stages work on their share in turn."""
     batch = (running + amounts.stages - 1) / amounts.stages
     tokens = batch * amounts.tokens_checked
@@ -24,11 +39,11 @@ def step_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
     computing = operations / (amounts.peak_per_second * tuning.decode_arithmetic * tuning.arithmetic)
     moving = tokens / amounts.ranks * amounts.link_seconds / tuning.link_efficiency
     overlapped: float = (reading**_OVERLAP + computing**_OVERLAP) ** (1 / _OVERLAP)
-    return overlapped + moving + _launch_seconds(amounts, tuning) + tuning.step + batch * tuning.request
+    return overlapped + moving + unloaded.launch + tuning.step + batch * tuning.request
 
 
-def prefill_seconds(amounts: Amounts, tuning: Tuning) -> float:
-    """The whole prompt of one request, nothing else running; each pass of a prompt in pieces starts all layers."""
+def _prefill_seconds(amounts: Amounts, tuning: Tuning) -> float:
+    """Each pass of a prompt in pieces starts all layers."""
     peak = amounts.peak_per_second * tuning.arithmetic
     dense = amounts.dense_operations / (peak * tuning.prefill_arithmetic)
     experts = amounts.expert_operations / (peak * tuning.expert_prefill_arithmetic)
@@ -38,22 +53,23 @@ def prefill_seconds(amounts: Amounts, tuning: Tuning) -> float:
     return amounts.prompt_tokens * (dense + experts + moving) + attention + started
 
 
-def interference_seconds(amounts: Amounts, tuning: Tuning, running: float) -> float:
+def interference_seconds(amounts: Amounts, tuning: Tuning, unloaded: Unloaded, running: float) -> float:
     """What prompts of requests that follow others take from each step: one prompt per request and its output tokens."""
     steps = amounts.output_tokens / amounts.tokens_per_step
-    return running / steps * prefill_seconds(amounts, tuning) / amounts.stages * tuning.interference
+    return running / steps * unloaded.prefill / amounts.stages * tuning.interference
 
 
-def first_token_seconds(amounts: Amounts, tuning: Tuning, running: float, *, step: float) -> float:
+def first_token_seconds(
+    tuning: Tuning, unloaded: Unloaded, running: float, *, step: float, interference: float
+) -> float:
     """Admission, a step of its own and those of others, the own prompt, and prompts of others that stand before it.
 
+    `step` is a whole one, with the `interference` of others' prompts.
     Others stand before it because requests start in waves, and because prompts fill a share of all time.
     """
-    prefill = prefill_seconds(amounts, tuning)
-    others = interference_seconds(amounts, tuning, running) / step
-    before = tuning.own_prompt + tuning.wave * (running - 1) + tuning.queue * others
+    before = tuning.own_prompt + tuning.wave * (running - 1) + tuning.queue * (interference / step)
     steps = tuning.steps_before * (running - 1) / (running + _FEW)
-    return tuning.admission + step + steps * (_launch_seconds(amounts, tuning) + tuning.step) + prefill * before
+    return tuning.admission + step + steps * (unloaded.launch + tuning.step) + unloaded.prefill * before
 
 
 def _reading_seconds(amounts: Amounts, tuning: Tuning, batch: float, tokens: float) -> float:
