@@ -114,7 +114,10 @@ async def operator_process(kubeconfig: Path, log: Path) -> AsyncIterator[Operato
     started = time.monotonic()
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, "--health-host", "127.0.0.1", "--no-hub", stdout=sink, stderr=sink
+            *(sys.executable, *command, "--health-host", "127.0.0.1", "--no-hub"),
+            stdout=sink,
+            stderr=sink,
+            env=_environment(folder=log.parent),
         )
         try:
             async with aiohttp.ClientSession() as session:
@@ -132,3 +135,9 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """With bytecode that the first start writes and the next ones read, as the image has it: never compiled anew."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
