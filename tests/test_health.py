@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from penstock.health import Health, serve_health, watch_loop
-from penstock.metrics import Metrics
+from penstock.metrics import ClientCollector, Metrics
 
 
 def health(*, missing: list[str] | None = None, wrong: list[str] | None = None) -> Health:
@@ -70,6 +70,22 @@ async def test_metrics_have_the_names_that_dashboards_know() -> None:
     async with served(one) as session, session.get("/metrics") as answer:
         assert answer.content_type == "text/plain"
         assert 'workqueue_adds_total{name="penstock"} 1.0' in await answer.text()
+
+
+async def test_metrics_can_be_narrowed() -> None:
+    """To series of the process; the fleet's are then not written down at all."""
+    one = health()
+    one.metrics.adds.labels(name="penstock").inc()
+    one.metrics.depth.labels(name="penstock").set(3)
+    one.metrics.fleet = lambda: "never"
+    one.metrics.registry.register(ClientCollector({("patch", "pods"): 2}, lambda: 0))
+    names = [("name[]", "workqueue_depth"), ("name[]", "penstock_api_requests_total")]
+    async with served(one) as session, session.get("/metrics", params=names) as answer:
+        lines = {line for line in (await answer.text()).splitlines() if not line.startswith("#")}
+        assert lines == {
+            'workqueue_depth{name="penstock"} 3.0',
+            'penstock_api_requests_total{resource="pods",verb="patch"} 2.0',
+        }
 
 
 async def test_a_blocked_loop_is_seen() -> None:
