@@ -1,5 +1,6 @@
 """Level 3's own smoke tests: what a pod, a user and an operator may rely on in the cluster of real nodes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -113,12 +114,19 @@ def ask(cluster: Cluster, name: str, *urls: str) -> list[str]:
     return cluster.kubectl("exec", name, "--", "python", "-c", _ASK, *urls).split()
 
 
+def ask_once(cluster: Cluster, name: str, url: str) -> str:
+    with contextlib.suppress(CommandError):
+        return ask(cluster, name, url)[0]
+    return ""
+
+
 def test_a_service_is_reached_by_name_and_by_address(cluster: Cluster) -> None:
     spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
     constraint = spread | {"labelSelector": {"matchLabels": {"app": "web"}}}
     cluster.apply(deployment("web", 2, {"topologySpreadConstraints": [constraint]}), service("web"), pod("client"))
     rolled_out(cluster, "web")
     ready(cluster, "client")
+    cluster.until(lambda: ask_once(cluster, "client", "http://web") == "200", "the Service to answer")
     address = cluster.get("service", "web")["spec"]["clusterIP"]
     assert len(nodes_of(cluster, "web")) == 2
     urls = ("http://web", "http://web.default.svc.cluster.local", f"http://{address}")
@@ -129,7 +137,9 @@ def test_a_service_is_reached_by_name_and_by_address(cluster: Cluster) -> None:
 def test_a_service_is_reached_from_the_network_and_from_this_machine(cluster: Cluster) -> None:
     cluster.apply(deployment("open", 1), service("open"))
     rolled_out(cluster, "open")
-    assert cluster.in_network([sys.executable, "-c", _ASK, "http://open.default"]).stdout.strip() == "200"
+    asking = [sys.executable, "-c", _ASK, "http://open.default"]
+    # A ready pod is not yet in every node's rules: kube-proxy hears of it on its own.
+    cluster.until(lambda: cluster.in_network(asking, check=False).stdout.strip() == "200", "the Service to answer")
     with pytest.raises(CommandError, match=r"Name or service not known|Temporary failure"):
         cluster.in_network([sys.executable, "-c", _ASK, "http://nobody.default"])
     host, port = cluster.reach("open.default", 80)

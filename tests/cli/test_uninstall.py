@@ -52,6 +52,7 @@ def leftovers() -> list[Object]:
         {"apiVersion": "v1", "kind": "Secret", "metadata": {**place, "name": "penstock-server-tls"}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {**place, "name": "a-provider-key"}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": facts},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**place, "name": "penstock-learnt"}},
     ]
 
 

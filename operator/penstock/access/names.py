@@ -1,6 +1,14 @@
 """The names of an installation, which are the same in every cluster: two of them would write the same pools."""
 
-__all__ = ["AUTHORITY_SECRET", "LEASE", "OPERATOR", "SERVER", "SERVER_SECRET", "SYSTEM_NAMESPACE"]
+__all__ = [
+    "AUTHORITY_SECRET",
+    "LEARNT_CONFIG_MAP",
+    "LEASE",
+    "OPERATOR",
+    "SERVER",
+    "SERVER_SECRET",
+    "SYSTEM_NAMESPACE",
+]
 
 SYSTEM_NAMESPACE = "penstock-system"
 """By default."""
@@ -10,3 +18,5 @@ SERVER = "penstock-server"
 LEASE = "penstock-operator"
 AUTHORITY_SECRET = "penstock-ca"  # noqa: S105 - the name of an object
 SERVER_SECRET = "penstock-server-tls"  # noqa: S105 - likewise
+LEARNT_CONFIG_MAP = "penstock-learnt"
+"""What engines taught the planner."""

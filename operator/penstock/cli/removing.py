@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from penstock.access.names import AUTHORITY_SECRET, LEASE, OPERATOR, SERVER, SERVER_SECRET
+from penstock.access.names import AUTHORITY_SECRET, LEARNT_CONFIG_MAP, LEASE, OPERATOR, SERVER, SERVER_SECRET
 from penstock.cli.connection import Refusal, Target
 from penstock.cli.reading import listing, read_view
 from penstock.cluster.client import Client, PatchType
@@ -101,7 +101,7 @@ class Remover:
         """What the processes made for themselves, and no release owns."""
         places = [(LEASES, LEASE), (SECRETS, AUTHORITY_SECRET), (SECRETS, SERVER_SECRET)]
         facts = await self._list(CONFIG_MAPS, self.namespace, labels=_MODEL_FACTS)
-        places += [(CONFIG_MAPS, name_of(live)) for live in facts]
+        places += [(CONFIG_MAPS, name) for name in (LEARNT_CONFIG_MAP, *(name_of(live) for live in facts))]
         for kind, name in places:
             await self._delete(kind, name, self.namespace)
 

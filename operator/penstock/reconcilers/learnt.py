@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from penstock.access.names import LEARNT_CONFIG_MAP
 from penstock.api.integers import INT53_MAX
 from penstock.cluster.client import Client
 from penstock.cluster.errors import NotFound
@@ -17,11 +18,10 @@ from penstock.planner.corrections import CorrectionKey, Corrections, calls_for_a
 from penstock.planner.learnt import NOTHING_LEARNT, Learnt, kv_key
 from penstock.planner.plan import Plan
 
-__all__ = ["LEARNT_CONFIG_MAP", "LearntBook", "LearntStore"]
+__all__ = ["LearntBook", "LearntStore"]
 
 _log = logging.getLogger(__name__)
 
-LEARNT_CONFIG_MAP = "penstock-learnt"
 _VERSION = 1
 _MOST_ENTRIES = 2000
 _LONGEST_KEY = 400
