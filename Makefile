@@ -37,7 +37,7 @@ $(EDGE)/.installed: requirements/gateway.txt
 demo: $(STAMP) gateway ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
 	@$(BIN)/penstock demo $(if $(KEEP),--keep) $(ARGS)
 
-test: $(STAMP) ## Unit, integration and contract tests, six to seven minutes on two cores
+test: $(STAMP) ## Unit, integration and contract tests, about six minutes on two cores
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(STAMP) ## Only the tests without any server
