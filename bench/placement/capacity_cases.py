@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.counting import RowCount
 from bench.figures import figure
-from bench.placement.cases import Tally, demand_of, rows_of
+from bench.placement.cases import demand_of, rows_of
 
 from penstock.api.quantities import MICRO
 from penstock.planner.allocation.problem import Allocation, Problem, Supply
@@ -29,10 +30,10 @@ class _Case:
 
 def run(path: Path) -> None:
     """Solve every case within its time; a feasible one that is shed counts as a cost beyond all."""
-    tally = Tally()
+    counted = RowCount()
     found: list[tuple[_Case, Allocation]] = []
     slowest = 0.0
-    for case in rows_of(path, tally, _read):
+    for case in rows_of(path, counted, _read):
         started = time.perf_counter()
         found.append((case, solve(case.problem, gap=_GAP, time_limit_seconds=_SECONDS)))
         slowest = max(slowest, time.perf_counter() - started)
@@ -40,11 +41,11 @@ def run(path: Path) -> None:
     if ratios:
         worst = max(ratios, key=lambda name: ratios[name])
         details = {"ratio_min": round(min(ratios.values()), 9), "worst": worst, "seconds_max": round(slowest, 3)}
-        figure("capacity_cost_ratio_max", ratios[worst], "ratio", feasible=len(ratios), **details, **tally.details)
+        figure("capacity_cost_ratio_max", ratios[worst], "ratio", feasible=len(ratios), **details, **counted.details())
     infeasible = [(case, allocation) for case, allocation in found if case.expected is None]
     missed = [case.name for case, allocation in infeasible if not allocation.shed]
     details = {"infeasible": len(infeasible), "missed": missed}
-    figure("capacity_infeasible_missed", len(missed), "cases", **details, **tally.details)
+    figure("capacity_infeasible_missed", len(missed), "cases", **details, **counted.details())
 
 
 def _ratio(case: _Case, found: Allocation) -> float:

@@ -1,46 +1,31 @@
 """Cases of a file as problems: rows that do not read are skipped, with the reason counted."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from bench.counting import RowCount
 
 from penstock.api.quantities import MICRO
 from penstock.api.refusals import Refused
 from penstock.planner.allocation.problem import Demand, Option
 
-__all__ = ["Tally", "demand_of", "rows_of"]
+__all__ = ["demand_of", "rows_of"]
 
 Case = TypeVar("Case")
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many rows there were, how many were used, and why the others were not."""
-
-    rows: int = 0
-    used: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def details(self) -> dict[str, object]:
-        """For a figure."""
-        return {"rows": self.rows, "used": self.used, "skipped": dict(self.skipped)}
-
-
-def rows_of(path: Path, tally: Tally, read: Callable[[Mapping[str, Any]], Case]) -> Iterator[Case]:
+def rows_of(path: Path, counted: RowCount, read: Callable[[Mapping[str, Any]], Case]) -> Iterator[Case]:
     """The cases of the file that can be read."""
     document = json.loads(path.read_text())
     for row in document["cases"] if isinstance(document, dict) else document:
-        tally.rows += 1
         try:
             case = read(row)
         except (KeyError, TypeError, ValueError, ZeroDivisionError, Refused) as error:
-            tally.skipped[f"{type(error).__name__}: {error}"[:120]] += 1
+            counted.skip(f"{type(error).__name__}: {error}"[:120])
         else:
-            tally.used += 1
+            counted.used += 1
             yield case
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.counting import RowCount
 from bench.figures import figure
-from bench.placement.cases import Tally, demand_of, rows_of
+from bench.placement.cases import demand_of, rows_of
 
 from penstock.api.quantities import MICRO
 from penstock.planner.allocation.problem import Problem, Supply
@@ -29,10 +30,10 @@ class _Case:
 
 def run(path: Path) -> None:
     """Solve every case to the end; what is left unserved counts as a cost beyond all."""
-    tally = Tally()
+    counted = RowCount()
     ratios: dict[str, float] = {}
     unproved, slowest = 0, 0.0
-    for case in rows_of(path, tally, _read):
+    for case in rows_of(path, counted, _read):
         started = time.perf_counter()
         found = solve(case.problem, gap=0.0, time_limit_seconds=_SECONDS)
         slowest = max(slowest, time.perf_counter() - started)
@@ -42,7 +43,7 @@ def run(path: Path) -> None:
         worst = max(ratios, key=lambda name: ratios[name])
         details = {"ratio_min": round(min(ratios.values()), 9), "worst": worst, "unproved": unproved}
         details["seconds_max"] = round(slowest, 3)
-        figure("melange_cost_ratio_max", ratios[worst], "ratio", **details, **tally.details)
+        figure("melange_cost_ratio_max", ratios[worst], "ratio", **details, **counted.details())
 
 
 def _read(row: Mapping[str, Any]) -> _Case:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.counting import RowCount
 from bench.figures import figure
 from bench.sizing.cells import number, read_rows, whole
-from bench.sizing.counting import RowCount
 from bench.sizing.hardware import RunningEngine, accelerators_of, engines_of
 from bench.sizing.models import Skip, resolve
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.counting import RowCount
 from bench.figures import figure
 from bench.sizing.cells import GIB, number, read_rows, whole
-from bench.sizing.counting import RowCount
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, resolve
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.counting import RowCount
 from bench.figures import figure
 from bench.sizing.cells import read_rows, whole
-from bench.sizing.counting import RowCount
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, resolve
 

@@ -4,9 +4,9 @@ import statistics
 from pathlib import Path
 
 import pytest
+from bench.counting import RowCount
 from bench.sizing import infeasible, observations, recipes
 from bench.sizing.cells import read_rows
-from bench.sizing.counting import RowCount
 from bench.sizing.hardware import accelerators_of, engines_of, resolve_accelerator
 from bench.sizing.models import Skip
 from bench.sizing.observations import Observation

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from penstock.catalogue.geometry import Experts, Geometry, Latent
 
-__all__ = ["Group", "active_parameters", "count_parameters", "draft_parameters", "layers_by_group"]
+__all__ = ["Group", "active_parameters", "count_parameters", "draft_parameters", "layers_by_group", "router_parameters"]
 
 
 class Group(StrEnum):
@@ -28,7 +28,7 @@ def count_parameters(geometry: Geometry) -> Mapping[Group, int]:
         Group.DENSE: (geometry.dense_layers + geometry.sharing_widened) * _dense(geometry),
         Group.EXPERTS: experts.layers * experts.count * _expert(geometry, experts) if experts else 0,
         Group.SHARED: experts.layers * _shared(geometry, experts) if experts else 0,
-        Group.OTHER: _embeddings(geometry) + _routers(geometry) + geometry.tower_parameters + _kept(geometry),
+        Group.OTHER: _embeddings(geometry) + router_parameters(geometry) + geometry.tower_parameters + _kept(geometry),
     }
 
 
@@ -140,6 +140,7 @@ def _embeddings(geometry: Geometry) -> int:
     return geometry.vocabulary * geometry.hidden * (1 if geometry.tied_embeddings else 2)
 
 
-def _routers(geometry: Geometry) -> int:
+def router_parameters(geometry: Geometry) -> int:
+    """Those of the gates that choose experts, in all layers; 0 for a dense model."""
     experts = geometry.experts
     return experts.layers * geometry.hidden * experts.count if experts else 0

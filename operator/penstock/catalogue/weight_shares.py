@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from penstock.catalogue.geometry import Geometry
-from penstock.catalogue.parameters import Group, count_parameters
+from penstock.catalogue.parameters import Group, count_parameters, router_parameters
 from penstock.catalogue.quantization import Quantization
 
 __all__ = ["WeightShares", "shares_from_totals", "weight_shares"]
@@ -39,7 +39,7 @@ def weight_shares(geometry: Geometry, quantization: Quantization, loaded_bytes: 
         experts=bits[Group.EXPERTS] / total,
         attention=max(0.0, bits[Group.ATTENTION] + bits[Group.RECURRENT] - latent) / total,
         tables=geometry.vocabulary * geometry.hidden * (1 if geometry.tied_embeddings else 2) * _PLAIN_BITS / total,
-        copied=(latent + (_routers(geometry) + kept) * _PLAIN_BITS) / total,
+        copied=(latent + (router_parameters(geometry) + kept) * _PLAIN_BITS) / total,
     )
 
 
@@ -60,8 +60,3 @@ def _latent_copies(geometry: Geometry) -> int:
     keys = geometry.hidden * latent.index_dim
     layers = geometry.attention.full_layers + geometry.attention.sliding_layers
     return layers * (into + (indexer + keys if latent.index_heads else 0))
-
-
-def _routers(geometry: Geometry) -> int:
-    experts = geometry.experts
-    return experts.layers * geometry.hidden * experts.count if experts else 0
