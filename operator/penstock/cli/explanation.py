@@ -15,7 +15,7 @@ from penstock.cli.plan_text import memory_in_words, speed_in_words
 from penstock.operations.view import name_of, namespace_of, part
 from penstock.planner.decision_tree import Branch, Miss, decision_tree, misses, nearest, runner_up
 from penstock.planner.disaggregation.required import Apart, ApartInPool
-from penstock.planner.explain import Row, counted, headline, table
+from penstock.planner.explain import Row, counted, headline, lost_row, table
 from penstock.planner.plan import RejectionReason
 
 __all__ = [
@@ -122,18 +122,7 @@ def _live_rows(status: ModelDeploymentStatus) -> Iterator[Row]:
             message=_plan_in_words(chosen),
             layout=chosen.layout,
         )
-    for lost in status.rejected:
-        yield Row(
-            chosen=False,
-            pool=lost.pool,
-            engine=lost.engine,
-            precision=lost.precision,
-            tensor_parallel=lost.tensor_parallel,
-            price_per_replica_hour="",
-            reason=lost.reason,
-            message=lost.message,
-            layout=lost.layout,
-        )
+    yield from map(lost_row, status.rejected)
 
 
 def _plan_in_words(plan: PlanStatus) -> str:

@@ -6,6 +6,7 @@ Words only: nothing here decides.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from penstock.api.plan_status import RejectedAlternative
 from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Rejection, RejectionReason
 from penstock.planner.requirements import Requirements
 
@@ -19,6 +20,7 @@ __all__ = [
     "headline",
     "is_kept",
     "layout_in_words",
+    "lost_row",
     "nearest_misses",
     "table",
     "why_nothing_fits",
@@ -117,7 +119,7 @@ def headline(decision: Decision) -> str:
 def table(decision: Decision) -> tuple[Row, ...]:
     """The chosen plan first, then everything that lost, in the planner's order."""
     chosen = [_chosen(decision.assignment, decision)] if decision.assignment else []
-    return (*chosen, *(_lost(rejection) for rejection in decision.rejections))
+    return (*chosen, *(lost_row(rejection) for rejection in decision.rejections))
 
 
 def _chosen(assignment: Assignment, decision: Decision) -> Row:
@@ -135,7 +137,8 @@ def _chosen(assignment: Assignment, decision: Decision) -> Row:
     )
 
 
-def _lost(rejection: Rejection) -> Row:
+def lost_row(rejection: Rejection | RejectedAlternative) -> Row:
+    """What lost, as the planner has it or as a status told it."""
     return Row(
         chosen=False,
         pool=rejection.pool,
