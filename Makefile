@@ -75,7 +75,7 @@ fmt: $(STAMP) ## Format the code
 	@$(BIN)/ruff format operator tests e2e bench tools images
 
 lint: $(STAMP) ## Lint
-	@$(BIN)/ruff check operator tests e2e bench tools images
+	@$(BIN)/ruff check --no-cache operator tests e2e bench tools images
 
 types: $(STAMP) ## Check types
 	@$(BIN)/mypy operator/penstock operator/penstock_gateway operator/penstock_policy e2e bench tools images/build.py images/imagebuild

@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from bench.sizing.__main__ import main as sizing
-
 from bench import cold_start, gateway_sync, install, performance, placement, reconcile, steady
+from bench.sizing.__main__ import main as sizing
 
 BENCHMARKS: dict[str, Callable[[Sequence[str]], None]] = {
     "placement": placement.main,

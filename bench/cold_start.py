@@ -12,7 +12,6 @@ from bench.memory_server import memory_server
 from bench.operator_process import OperatorProcess, operator_process
 from bench.population import install_crds, make_namespace, populate
 from bench.steady import until_quiet
-
 from penstock.cluster.client import Client
 
 __all__ = ["main"]

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bench.figures import figure, progress
 from bench.performance.parameters import FIRST_TOKEN, STEP, Batch, batch_of, expected_values, tuning_of
 from bench.performance.regression import Array, fit, shrunken_centre
 from bench.performance.rows import Row, read_rows
-
 from penstock.catalogue.roofline import generation_of
 from penstock.planner.speed.steps import first_token_seconds, interference_seconds, step_seconds, unloaded_seconds
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from random import Random
 
 from bench.figures import figure, progress
-
 from level2.cluster import Level2, backend_of, endpoints_of, running, weights_of
 from level2.manifests import deployment, route
 from testbed.binaries import find

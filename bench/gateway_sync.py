@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+
 from bench import gateway_effect
 from bench.figures import figure, progress
-
 from penstock_policy.decision import Index, Request, decide
 from penstock_policy.table import Backend, Consumer, Match, Price, Route, Rule, Share, Table
 from penstock_policy.wire import encode

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import figure, progress
-
 from installed.images import OLDER
 from installed.platform import NODES, Platform, running
 from installed.rights import unused_rules

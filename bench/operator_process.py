@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+
 from bench.figures import progress
 
 __all__ = ["OperatorProcess", "Sample", "operator_process"]

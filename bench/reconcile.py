@@ -12,7 +12,6 @@ from bench.figures import figure, progress
 from bench.fleet import GPUS_PER_NODE, deployments, nodes, pool
 from bench.operator_process import OperatorProcess, operator_process
 from bench.population import install_crds, make_namespace, populate
-
 from penstock.cluster.client import Client
 from penstock.cluster.resources import CONTROLLER_REVISIONS, MODEL_DEPLOYMENTS, resource_of
 from penstock.reconcilers.revisions import pinned

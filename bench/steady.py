@@ -11,7 +11,6 @@ from bench.fleet import GPUS_PER_NODE, deployments, nodes, pool
 from bench.memory_server import memory_server
 from bench.operator_process import OperatorProcess, operator_process
 from bench.population import install_crds, make_namespace, populate
-
 from penstock.cluster.client import Client
 
 __all__ = ["main"]

@@ -1,7 +1,6 @@
 """A measured row as a replica under load, and what the model says of it."""
 
 from bench.performance.rows import Row
-
 from penstock.api.formats import EngineName, Precision
 from penstock.planner.memory import MemoryRequest, plan_memory, unmargined_kv_bytes
 from penstock.planner.speed import Replica, Speed, decode_speed, speed, speed_at_rate

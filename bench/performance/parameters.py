@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+
 from bench.performance.cases import replica_of
 from bench.performance.regression import Array, Parameter
 from bench.performance.rows import Row
-
 from penstock.catalogue.hardware import FormatSupport
 from penstock.catalogue.roofline import Tuning, generation_of
 from penstock.planner.speed.amounts import Amounts, amounts_of

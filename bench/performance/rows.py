@@ -9,7 +9,6 @@ from pathlib import Path
 from bench.performance.names import accelerator_named, engine_of
 from bench.sizing.models import Skip, resolve
 from bench.sizing.models import read_rows as read_table
-
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.speed import Traffic

@@ -11,7 +11,6 @@ from bench.figures import figure, progress
 from bench.performance import judge
 from bench.performance.cases import beats_memory, predicted, replica_of
 from bench.performance.rows import Row, Skipped, read_rows
-
 from penstock.planner.speed import unvalidated
 
 __all__ = ["Scored", "main"]

@@ -9,7 +9,6 @@ from typing import Any
 from bench.counting import RowCount
 from bench.figures import figure
 from bench.placement.cases import demand_of, rows_of
-
 from penstock.api.quantities import MICRO
 from penstock.planner.allocation.problem import Allocation, Problem, Supply
 from penstock.planner.allocation.solve import solve

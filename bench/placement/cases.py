@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.counting import RowCount
-
 from penstock.api.quantities import MICRO
 from penstock.api.refusals import Refused
 from penstock.planner.allocation.problem import Demand, Option

@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass
 
 from bench.figures import figure
-
 from penstock.planner.allocation.problem import Demand, Option, Problem, Supply
 from penstock.planner.allocation.solve import solve
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bench.figures import figure, progress
-
 from penstock.api.formats import Precision
 from penstock.api.inferencepool import InferencePoolSpec
 from penstock.api.modeldeployment import ModelDeploymentSpec

@@ -7,7 +7,6 @@ from pathlib import Path
 from bench.sizing.cells import number, read_rows
 from bench.sizing.models import Skip, resolve
 from bench.sizing.tally import Tally
-
 from penstock.catalogue.models import ModelFacts
 from penstock.planner.memory import kv_bytes_per_token
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from bench.sizing.cells import GIB
 from bench.sizing.models import Skip
-
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator, by_catalogue_id, find_spelled
 from penstock.catalogue.hardware import known_accelerators

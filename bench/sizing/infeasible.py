@@ -16,7 +16,6 @@ from bench.figures import figure
 from bench.sizing.cells import number, read_rows, whole
 from bench.sizing.hardware import RunningEngine, accelerators_of, engines_of
 from bench.sizing.models import Skip, resolve
-
 from penstock.api.formats import EngineName
 from penstock.api.inferencepool import InferencePoolSpec
 from penstock.api.modeldeployment import ModelDeploymentSpec

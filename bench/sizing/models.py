@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 from bench.sizing.cells import GIB, number, read_rows, whole
-
 from penstock.api.formats import Precision
 from penstock.api.refusals import Refused
 from penstock.catalogue.lookup import find_in_format

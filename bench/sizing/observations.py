@@ -16,7 +16,6 @@ from bench.figures import figure
 from bench.sizing.cells import GIB, number, read_rows, whole
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, resolve
-
 from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, by_name
 from penstock.catalogue.behaviour import BudgetScope, behaviour_of
 from penstock.catalogue.models import ModelFacts

@@ -11,7 +11,6 @@ from bench.figures import figure
 from bench.sizing.cells import read_rows, whole
 from bench.sizing.hardware import RunningEngine, engines_of, resolve_accelerator
 from bench.sizing.models import Skip, resolve
-
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.engines import engine_supports

@@ -12,7 +12,6 @@ from pathlib import Path
 from bench.sizing.cells import number, read_rows
 from bench.sizing.models import Skip, resolve
 from bench.sizing.tally import Tally
-
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import by_name
 from penstock.catalogue.models import ModelFacts

@@ -6,7 +6,6 @@ from pathlib import Path
 from bench.sizing.cells import GIB, number, read_rows
 from bench.sizing.models import from_table
 from bench.sizing.tally import Tally
-
 from penstock.api.refusals import Refused
 from penstock.catalogue.lookup import find
 from penstock.catalogue.models import ConfigFacts, catalogue_config, facts_from_config

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from bench.performance.cases import predicted
-from bench.performance.rows import Row, read_rows
 
 from bench import fit_roofline
+from bench.performance.cases import predicted
+from bench.performance.rows import Row, read_rows
 from penstock.catalogue import roofline
 
 HEADER = "row,kind,model,precision,gpu,gpus,tp,ep,engine,concurrency,isl,osl,ttft_ms,tpot_ms,split,quality"

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bench.performance import judge
 from bench.performance.cases import beats_memory, predicted
 from bench.performance.names import accelerator_named, engine_of
 from bench.performance.regression import Parameter, fit, shrunken_centre
 from bench.performance.rows import Row, Skipped, read_rows
 from bench.performance.scoring import main
-
 from builders.reference import DATA, needs_reference_data
 
 PLAIN = {

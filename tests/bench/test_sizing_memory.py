@@ -4,6 +4,9 @@ import statistics
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bench.counting import RowCount
 from bench.sizing import infeasible, observations, recipes
 from bench.sizing.cells import read_rows
@@ -11,9 +14,6 @@ from bench.sizing.hardware import accelerators_of, engines_of, resolve_accelerat
 from bench.sizing.models import Skip
 from bench.sizing.observations import Observation
 from bench.sizing.recipes import Worker
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from builders.reference import DATA, needs_reference_data
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
