@@ -52,7 +52,7 @@ CHILDREN = (
     "jobs",
 )
 _NAMESPACE = "penstock-system"
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 0.02
 _SPEED = 20.0
 _PATIENT = 4.0

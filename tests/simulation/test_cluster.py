@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from builders.simulated import PATIENCE_SECONDS, until
 from penstock.simulation.cluster import SimulatedCluster, SimulationSettings
 
 ENGINE = ("vllm", "serve", "Qwen/Qwen3-8B", "--served-model-name", "chat", "--shutdown-timeout", "60")
-_PATIENCE_SECONDS = 20
 
 
 def workload(*more: str, image: str = "vllm/vllm-openai:v0.33.0", replicas: int = 1) -> dict[str, Any]:
@@ -64,19 +64,6 @@ async def simulated(manifest: dict[str, Any]) -> AsyncIterator[tuple[SimulatedCl
         yield cluster, session
 
 
-async def until(cluster: SimulatedCluster, claim: Callable[[], bool]) -> None:
-    """Wait for changes of the cluster until the claim holds."""
-    changed = asyncio.Event()
-    unsubscribe = cluster.server.subscribe(lambda *_: changed.set())
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not claim():
-                changed.clear()
-                await changed.wait()
-    finally:
-        unsubscribe()
-
-
 def ready(cluster: SimulatedCluster, replicas: int = 1) -> Callable[[], bool]:
     """So many replicas serve, and the Service knows them."""
 
@@ -93,6 +80,14 @@ async def ask(cluster: SimulatedCluster, session: aiohttp.ClientSession, **more:
     url = cluster.service_url("default", "chat") + "/v1/chat/completions"
     async with session.post(url, json=body) as response:
         return response.status, await response.json()
+
+
+async def under_way(cluster: SimulatedCluster, session: aiohttp.ClientSession) -> None:
+    """Wait until the engine has a request in hand."""
+    load = 0
+    while not load:
+        async with session.get(cluster.service_url("default", "chat") + "/load") as response:
+            load = (await response.json())["server_load"]
 
 
 async def test_a_completion_through_its_service() -> None:
@@ -132,7 +127,7 @@ async def test_scaling_down_drains_what_is_in_flight() -> None:
         assert engine is not None
         engine.faults.slow = 200
         asking = asyncio.create_task(ask(cluster, session, max_tokens=3))
-        await asyncio.sleep(0.01)
+        await under_way(cluster, session)
         cluster.server.delete("pods", "default", pod["metadata"]["name"])
         status, answer = await asking
         assert (status, answer["usage"]["completion_tokens"]) == (200, 3)
@@ -180,7 +175,7 @@ async def test_a_removed_node_takes_its_engines_along() -> None:
         await until(cluster, ready(cluster))
         cluster.remove_node("h100-0")
         await until(cluster, lambda: not ready(cluster)())
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while cluster.runtime.engines:
                 await asyncio.sleep(0)
 

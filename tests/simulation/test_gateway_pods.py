@@ -1,6 +1,5 @@
 """Gateways in the assembled cluster: Deployments of real processes, behind their Service."""
 
-import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -12,10 +11,10 @@ import aiohttp
 import pytest
 
 from builders.gateway_pods import gateway_template, pretended_gateway, secret
+from builders.simulated import until
 from penstock.simulation.cluster import SimulatedCluster, SimulationSettings
 from penstock.simulation.pod_process import ProcessSettings
 
-_PATIENCE_SECONDS = 30
 LABELS = {"app": "main"}
 
 
@@ -52,19 +51,6 @@ async def cluster(tmp_path: Path) -> AsyncIterator[SimulatedCluster]:
         made.server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
         made.server.put(SERVICE)
         yield made
-
-
-async def until(cluster: SimulatedCluster, claim: Callable[[], bool]) -> None:
-    """Wait for changes of the cluster until the claim holds."""
-    changed = asyncio.Event()
-    unsubscribe = cluster.server.subscribe(lambda *_: changed.set())
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not claim():
-                changed.clear()
-                await changed.wait()
-    finally:
-        unsubscribe()
 
 
 def ready(cluster: SimulatedCluster, replicas: int) -> Callable[[], bool]:

@@ -20,7 +20,7 @@ MARKS = {
     "x-penstock-why": "first choice",
     "x-penstock-generation": "7",
 }
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

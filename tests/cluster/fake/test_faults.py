@@ -18,7 +18,7 @@ from .conftest import Connected
 Object = dict[str, Any]
 
 _PATH = "/api/v1/namespaces/default/configmaps"
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 30.0
 
 
 def config_map(name: str = "one", **data: str) -> Object:
