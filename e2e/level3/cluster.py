@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from level3 import audit, images, leftovers, prerequisites
@@ -32,7 +31,7 @@ from testbed.command_lines import Site, etcd
 from testbed.commands import run
 from testbed.connection import Connection
 from testbed.errors import CommandError, NotReadyError, StartError, TestbedError
-from testbed.processes import Daemon, Group
+from testbed.processes import Daemon, Group, OfDaemons
 
 __all__ = ["NODES", "AuditEvent", "Cluster", "NodeSpec"]
 
@@ -43,7 +42,7 @@ _HERE = Path(__file__).resolve().parent
 _PATIENCE_SECONDS = 120.0
 
 
-class Cluster:
+class Cluster(OfDaemons):
     """A running cluster; `start` makes one, the end of the `with` block ends it."""
 
     def __init__(self, programs: Binaries, folder: Path, nodes: Sequence[NodeSpec]) -> None:
@@ -78,16 +77,6 @@ class Cluster:
             cluster.stop()
             raise
         return cluster
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for daemon in self._group.dead():
-            print(f"{daemon.name} had ended by itself:\n{daemon.tail()}", file=sys.stderr)
-        self.stop()
 
     @property
     def kubeconfig(self) -> Path:

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 if not __package__:  # run as a script: its own folder is on the path, its package's parent is not
@@ -34,7 +33,7 @@ from testbed.connection import Connection
 from testbed.errors import BinariesMissingError, NotReadyError, StartError, TestbedError
 from testbed.gpu_nodes import GPUS, gpu_nodes
 from testbed.kubeconfig import kubeconfig
-from testbed.processes import Group
+from testbed.processes import Group, OfDaemons
 
 STAGES = Path(__file__).resolve().parent / "stages"
 API_SERVER = "kube-apiserver"
@@ -67,7 +66,7 @@ class Options:
     timeout: float = 60.0
 
 
-class ControlPlane:
+class ControlPlane(OfDaemons):
     """A running control plane; `start` makes one, the end of the `with` block ends it."""
 
     def __init__(self, programs: Binaries, options: Options) -> None:
@@ -116,16 +115,6 @@ class ControlPlane:
             plane.stop()
             raise
         return plane
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for daemon in self._group.dead():
-            print(f"{daemon.name} had ended by itself:\n{daemon.tail()}", file=sys.stderr)
-        self.stop()
 
     @property
     def kubeconfig(self) -> Path:

@@ -6,10 +6,14 @@ Unlike Linux's parent-death signal this does not mistake the end of the starting
 """
 
 import subprocess
+import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from testbed.errors import NotReadyError
 
@@ -118,3 +122,23 @@ class Group:
         self._guard.wait()
         if self._guard.stdin is not None:
             self._guard.stdin.close()
+
+
+class OfDaemons(ABC):
+    """Made of daemons: at the end of its `with` it tells which of them had ended by themselves, and stops the rest."""
+
+    _group: Group
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End everything and leave nothing behind."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for daemon in self._group.dead():
+            print(f"{daemon.name} had ended by itself:\n{daemon.tail()}", file=sys.stderr)
+        self.stop()
