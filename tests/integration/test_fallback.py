@@ -7,7 +7,7 @@ import pytest
 
 from integration.stage import Stage, deployment, node, pool
 from penstock.api.plan_status import ProposalStatus
-from penstock.reconcilers.proposals import proposal_status
+from penstock.reconcilers.proposals import OFFERED
 
 Object = dict[str, Any]
 
@@ -162,14 +162,14 @@ async def test_a_better_plan_is_shown_and_not_taken(two_pools: Stage) -> None:
 
 
 def proposal() -> ProposalStatus:
-    return proposal_status(
+    return ProposalStatus(
         pool="a100",
         accelerator="A100-SXM-80GB",
         engine="vLLM",
         precision="bf16",
-        tensor_parallel=1,
+        layout="TP1",
         saving_per_hour="1.20 USD",
-        since=datetime(2026, 11, 1, tzinfo=UTC),
-        offered=True,
+        better_since_time=datetime(2026, 11, 1, tzinfo=UTC),
+        state=OFFERED,
         message="pool a100 serves the same",
     )

@@ -70,7 +70,7 @@ def failed(decision: Decision) -> FailedPlan:
     """The plan of the decision, as one that never started."""
     assert decision.assignment is not None
     plan = decision.assignment.plan
-    name = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision, plan.tensor_parallel)
+    name = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision, plan.gpus)
     return FailedPlan(*name, why=f"it was never ready in {plan.pool}")
 
 

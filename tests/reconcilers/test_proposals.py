@@ -10,15 +10,16 @@ from builders.observed import add_deployment, empty_world
 from builders.plans import plan
 from penstock.api.plan_status import ProposalStatus
 from penstock.api.quantities import Money
+from penstock.planner.fleet import Destination
 from penstock.planner.fleetwide.hysteresis import Offered
 from penstock.planner.fleetwide.proposal import Proposal
 from penstock.reconcilers.keys import Key, Subject
 from penstock.reconcilers.proposals import (
-    KnownProposal,
+    CONSIDERED,
+    OFFERED,
     known_proposal,
     offered_statuses,
     proposal_change,
-    proposal_status,
 )
 
 CHAT = ("team", "chat")
@@ -31,18 +32,21 @@ def proposal(*, offered: bool = True, **changes: Any) -> ProposalStatus:
         "accelerator": "B200-SXM-180GB",
         "engine": "vLLM",
         "precision": "nvfp4",
-        "tensor_parallel": 1,
+        "layout": "TP1",
         "saving_per_hour": "1.20 USD",
-        "since": SINCE,
+        "better_since_time": SINCE.replace(microsecond=0),
         "message": "pool b200 serves the same and saves 1.20 USD/h",
     }
-    return proposal_status(offered=offered, **(known | changes))
+    return ProposalStatus(state=OFFERED if offered else CONSIDERED, **(known | changes))
 
 
 def test_the_clock_is_in_the_status() -> None:
     status = {"proposal": proposal(offered=False).model_dump(mode="json", by_alias=True)}
     assert status["proposal"]["betterSinceTime"] == "2026-11-21T12:00:00Z"
-    assert known_proposal(status) == KnownProposal("b200", "nvfp4", 1, SINCE.replace(microsecond=0))
+    assert known_proposal(status) == (
+        Destination("b200", "vLLM", "nvfp4", "TP1"),
+        SINCE.replace(microsecond=0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,7 @@ EVENTS: dict[str, tuple[ProposalStatus | None, ProposalStatus | None, str]] = {
     "it is ripe": (proposal(offered=False), proposal(), "BetterPlan"),
     "it is ripe at once": (None, proposal(), "BetterPlan"),
     "it saves more now": (proposal(), proposal(saving_per_hour="2.00 USD"), ""),
+    "cut otherwise": (proposal(), proposal(layout="TP1 DP1"), "BetterPlan"),
     "another pool": (proposal(), proposal(pool="h200"), "BetterPlan"),
     "it is gone": (proposal(), None, "BetterPlanGone"),
     "another one is considered": (proposal(), proposal(pool="h200", offered=False), "BetterPlanGone"),
@@ -101,4 +106,4 @@ def test_what_the_planner_offers_is_what_a_status_holds() -> None:
             since,
         )
     (gone,) = offered_statuses({CHAT: Offered(replace(better, target=None, saving=None), since)}, since).values()
-    assert (gone.pool, gone.tensor_parallel, gone.saving_per_hour) == ("", 0, "")
+    assert (gone.pool, gone.layout, gone.saving_per_hour) == ("", "", "")

@@ -41,13 +41,13 @@ async def test_the_clock_of_an_offer_runs_on_until_it_may_be_carried_out() -> No
         assert plan.offered[KEY].since == since
         assert plan.moves(before) == {}
         await clock.advance(plan.wait_seconds)
-    assert plan.moves(before)[KEY].pool == "cheap"
+    assert plan.moves(before)[KEY].to.pool == "cheap"
     assert plan.moves(offering(placement={"movePolicy": "Propose"})) == {}
 
 
 TOLD: dict[str, tuple[dict[str, Any], bool]] = {
-    "the same": ({"pool": "cheap", "precision": "BF16", "tensorParallel": 1}, True),
-    "another": ({"pool": "other", "precision": "BF16", "tensorParallel": 1}, False),
+    "the same": ({"pool": "cheap", "engine": "vLLM", "precision": "BF16", "layout": "TP1"}, True),
+    "another": ({"pool": "other", "engine": "vLLM", "precision": "BF16", "layout": "TP1"}, False),
     "none": ({}, False),
 }
 

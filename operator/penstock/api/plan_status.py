@@ -91,8 +91,10 @@ class FailedStart(Model):
     """The engine's version."""
     precision: Annotated[str, Field(max_length=16)] = ""
     """The number format of the weights."""
-    tensor_parallel: Count = 0
-    """Over how many GPUs each layer was split."""
+    layout: Annotated[str, Field(max_length=32)] = ""
+    """How a replica was cut over its GPUs, as in the plan."""
+    gpus_per_replica: Count = 0
+    """GPUs of one replica."""
     reason: Annotated[str, Field(max_length=64)] = ""
     """Why it failed, one CamelCase word for programs: CrashLoop or OutOfMemory."""
     message: Annotated[str, Field(max_length=1024)] = ""
@@ -129,8 +131,8 @@ class ProposalStatus(Model):
     """The engine."""
     precision: Annotated[str, Field(max_length=16)] = ""
     """The number format of the weights."""
-    tensor_parallel: Count = 0
-    """Over how many GPUs each layer would be split."""
+    layout: Annotated[str, Field(max_length=32)] = ""
+    """How a replica would be cut over its GPUs, as in the plan."""
     saving_per_hour: Annotated[str, Field(max_length=40)] = ""
     """What all replicas together would cost less for an hour, with the currency."""
     better_since_time: datetime | None = None

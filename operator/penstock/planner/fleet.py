@@ -14,7 +14,17 @@ from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Assignment, Plan
 from penstock.planner.spending import SpendingLimit
 
-__all__ = ["DeploymentKey", "FailedPlan", "FleetSnapshot", "Move", "Node", "Pool", "Tenant"]
+__all__ = [
+    "DeploymentKey",
+    "Destination",
+    "FailedPlan",
+    "FleetSnapshot",
+    "Move",
+    "Node",
+    "Pool",
+    "Tenant",
+    "destination_of",
+]
 
 DeploymentKey = tuple[str, str]
 """Namespace and name."""
@@ -74,7 +84,7 @@ class FailedPlan:
     engine: str
     engine_version: str
     precision: str
-    tensor_parallel: int
+    gpus: int
     why: str
     lacked_memory: bool = False
 
@@ -82,7 +92,7 @@ class FailedPlan:
         """True where `plan` is that way again, or would fail for the same reason."""
         mine = (self.pool, self.engine, self.engine_version, self.precision)
         tried = (plan.pool, plan.engine, plan.engine_version, plan.checkpoint.precision)
-        return mine == tried and (plan.tensor_parallel <= self.tensor_parallel or not self.lacked_memory)
+        return mine == tried and (plan.gpus <= self.gpus or not self.lacked_memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +134,28 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A better place that has been better for long enough to be taken: which plan, as a status names it, and why."""
+class Destination:
+    """A plan as a status names it; all empty: nowhere, the deployment would give way.
 
-    pool: str
-    precision: str
-    tensor_parallel: int
+    What an upgrade changes of the numbers makes no other plan of it.
+    """
+
+    pool: str = ""
+    engine: str = ""
+    precision: str = ""
+    layout: str = ""
+
+
+def destination_of(plan: Plan | None) -> Destination:
+    """The plan's, or nowhere."""
+    return Destination(plan.pool, plan.engine, plan.checkpoint.precision, plan.layout) if plan else Destination()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A better place that has been better for long enough to be taken, and why."""
+
+    to: Destination
     why: str
 
 

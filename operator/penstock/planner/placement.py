@@ -187,7 +187,7 @@ def _move(
     busy = busy_pools(fleet, decisions) if ready else set()
     for tenant, move in ready:
         current = tenant.current
-        if current is None or {current.plan.pool, move.pool} & busy:
+        if current is None or {current.plan.pool, move.to.pool} & busy:
             continue
         shortlist = enumerate_candidates(requirements_of(tenant), desk.market)
         plan = next((each.plan for each in shortlist.candidates if leads_to(move, each.plan)), None)
@@ -196,5 +196,5 @@ def _move(
         left = Leaving(current.plan, tenant.replicas, move.why)
         decision = choose(desk, tenant, left, Target(plan, tenant.replicas, only=True))
         if decision is not None:
-            busy |= {current.plan.pool, move.pool}
+            busy |= {current.plan.pool, move.to.pool}
             yield tenant.key, decision

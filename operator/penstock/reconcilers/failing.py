@@ -94,7 +94,7 @@ def failed_plans(failed: Iterable[FailedStart], digest: str) -> tuple[FailedPlan
             engine=each.engine,
             engine_version=each.engine_version,
             precision=each.precision,
-            tensor_parallel=each.tensor_parallel,
+            gpus=each.gpus_per_replica,
             why=each.message,
             lacked_memory=each.reason == _LACKED_MEMORY,
         )
@@ -111,7 +111,7 @@ def _started(view: View, old: ModelDeploymentStatus, failed: FailedStart) -> boo
     """It became ready after all, while nothing better had been found: then it is as good as any."""
     for record in view.revisions.values():
         plan, same_spec = record.assignment.plan, record.spec_digest == failed.spec_digest
-        if same_spec and plan.tensor_parallel == failed.tensor_parallel and _is_of(failed, plan):
+        if same_spec and plan.layout == failed.layout and _is_of(failed, plan):
             return any(pod.ready for pod in view.pods_of(record.revision)) or any(
                 told.revision == record.revision and told.first_ready_time is not None for told in _told(old)
             )
@@ -136,7 +136,7 @@ def _failed_start(plan: Plan, crashing: _Crashing, digest: str, now: datetime) -
     pod, precision = crashing.pod, plan.checkpoint.precision
     what = "ran out of memory" if crashing.out_of_memory else "crashed"
     message = (
-        f"{plan.engine} {precision} TP{plan.tensor_parallel} in pool {plan.pool} was never ready: pod {pod.name}"
+        f"{plan.engine} {precision} {plan.layout} in pool {plan.pool} was never ready: pod {pod.name}"
         f" {what} {pod.restarts} times; its engine's last end: {pod.last_exit or 'nobody knows why'}"
     )
     return FailedStart(
@@ -145,7 +145,8 @@ def _failed_start(plan: Plan, crashing: _Crashing, digest: str, now: datetime) -
         engine=plan.engine,
         engine_version=plan.engine_version,
         precision=precision,
-        tensor_parallel=plan.tensor_parallel,
+        layout=plan.layout,
+        gpus_per_replica=plan.gpus,
         reason=_LACKED_MEMORY if crashing.out_of_memory else "CrashLoop",
         message=message[:_MESSAGE_LENGTH],
         given_up_time=now.replace(microsecond=0),

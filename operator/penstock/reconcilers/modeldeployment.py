@@ -350,7 +350,7 @@ class ModelDeploymentReconciler:
     def _tell(self, view: View, target: "Target", step: Step) -> None:
         """Events for what a user would want to hear of: a new revision, and the moment it serves."""
         reference, plan = _about(view.custom), target.assignment.plan
-        where = f"pool {plan.pool}, {plan.engine} {plan.checkpoint.precision} TP{plan.tensor_parallel}"
+        where = f"pool {plan.pool}, {plan.engine} {plan.checkpoint.precision} {plan.layout}"
         if target.name not in view.workloads:
             why = view.decided.decision.moved_because if view.decided else ""
             message = f"Revision {target.name}: {where}" + (f", because {why}" if why else "")

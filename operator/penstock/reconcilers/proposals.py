@@ -4,64 +4,25 @@ Since when it has been better is kept in the status alone: a restart of the oper
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from penstock.api.plan_status import ProposalStatus
-from penstock.planner.fleet import DeploymentKey
+from penstock.planner.fleet import DeploymentKey, Destination, destination_of
 from penstock.planner.fleetwide.hysteresis import Offered, ripe
 
 __all__ = [
     "CONSIDERED",
     "OFFERED",
-    "KnownProposal",
     "known_proposal",
     "offered_statuses",
     "proposal_change",
-    "proposal_status",
 ]
 
 CONSIDERED, OFFERED = "Considered", "Offered"
 _MESSAGE_LENGTH = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class KnownProposal:
-    """Where the proposal of a status leads, and since when; all empty but `since`: the deployment would give way."""
-
-    pool: str
-    precision: str
-    tensor_parallel: int
-    since: datetime
-
-
-def proposal_status(
-    *,
-    pool: str,
-    accelerator: str,
-    engine: str,
-    precision: str,
-    tensor_parallel: int,
-    saving_per_hour: str,
-    since: datetime,
-    offered: bool,
-    message: str,
-) -> ProposalStatus:
-    """As a status holds it; `offered` once it has been better for long enough to be worth a move."""
-    return ProposalStatus(
-        pool=pool,
-        accelerator=accelerator,
-        engine=engine,
-        precision=precision,
-        tensor_parallel=tensor_parallel,
-        saving_per_hour=saving_per_hour,
-        better_since_time=since.replace(microsecond=0),
-        state=OFFERED if offered else CONSIDERED,
-        message=message[:_MESSAGE_LENGTH],
-    )
 
 
 def offered_statuses(offered: Mapping[DeploymentKey, Offered], now: datetime) -> dict[DeploymentKey, ProposalStatus]:
@@ -71,28 +32,27 @@ def offered_statuses(offered: Mapping[DeploymentKey, Offered], now: datetime) ->
 
 def _status(each: Offered, *, offered: bool) -> ProposalStatus:
     proposal, target = each.proposal, each.proposal.target
-    return proposal_status(
-        pool=target.pool if target else "",
+    where = destination_of(target)
+    return ProposalStatus(
+        pool=where.pool,
         accelerator=target.accelerator if target else "",
-        engine=target.engine if target else "",
-        precision=target.checkpoint.precision if target else "",
-        tensor_parallel=target.tensor_parallel if target else 0,
+        engine=where.engine,
+        precision=where.precision,
+        layout=where.layout,
         saving_per_hour=str(proposal.saving) if proposal.saving is not None else "",
-        since=each.since,
-        offered=offered,
-        message=proposal.reason,
+        better_since_time=each.since.replace(microsecond=0),
+        state=OFFERED if offered else CONSIDERED,
+        message=proposal.reason[:_MESSAGE_LENGTH],
     )
 
 
-def known_proposal(status: Mapping[str, Any]) -> KnownProposal | None:
-    """What a live status says; None where it proposes nothing, or nothing that can be read."""
+def known_proposal(status: Mapping[str, Any]) -> tuple[Destination, datetime] | None:
+    """Where the proposal of a live status leads and since when; None where there is none that can be read."""
     try:
         told = ProposalStatus.model_validate(status.get("proposal") or {})
     except ValidationError:
         return None
-    if told.better_since_time is None:
-        return None
-    return KnownProposal(told.pool, told.precision, told.tensor_parallel, told.better_since_time)
+    return (_way(told), told.better_since_time) if told.better_since_time is not None else None
 
 
 def proposal_change(before: ProposalStatus | None, after: ProposalStatus | None) -> tuple[str, str] | None:
@@ -106,11 +66,11 @@ def proposal_change(before: ProposalStatus | None, after: ProposalStatus | None)
     return None
 
 
-def _way(told: ProposalStatus) -> tuple[str, str, str, int]:
-    return told.pool, told.engine, told.precision, told.tensor_parallel
+def _way(told: ProposalStatus) -> Destination:
+    return Destination(told.pool, told.engine, told.precision, told.layout)
 
 
 def _named(told: ProposalStatus) -> str:
     if not told.pool:
         return "Giving way"
-    return f"Pool {told.pool}, {told.engine} {told.precision} TP{told.tensor_parallel}"
+    return f"Pool {told.pool}, {told.engine} {told.precision} {told.layout}"

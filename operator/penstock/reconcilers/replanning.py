@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from penstock.api.modeldeployment import MovePolicy
-from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move
-from penstock.planner.fleetwide.hysteresis import Destination, Offered, carry_on, destination_of, due
+from penstock.planner.fleet import DeploymentKey, Destination, FleetSnapshot, Move, destination_of
+from penstock.planner.fleetwide.hysteresis import Offered, carry_on, due
 from penstock.planner.fleetwide.proposal import Proposal, propose
 from penstock.planner.plan import Decision
-from penstock.reconcilers.stored import parse_time
+from penstock.reconcilers.proposals import known_proposal
 from penstock.workqueue.clock import Clock
 
 __all__ = ["Replanning"]
@@ -89,11 +89,5 @@ def _same(before: FleetSnapshot, after: FleetSnapshot) -> bool:
 
 def _told(statuses: Mapping[DeploymentKey, Mapping[str, Any]]) -> dict[DeploymentKey, tuple[Destination, datetime]]:
     """What statuses said before this process began."""
-    told = {}
-    for key, status in statuses.items():
-        proposal = status.get("proposal") or {}
-        since = parse_time(proposal.get("betterSinceTime"))
-        if since is not None:
-            where = proposal.get("pool", ""), proposal.get("precision", ""), proposal.get("tensorParallel", 0)
-            told[key] = Destination(*where), since
-    return told
+    found = ((key, known_proposal(status)) for key, status in statuses.items())
+    return {key: told for key, told in found if told is not None}

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from builders.fleet import NOW, fleet, nodes, pool, settled, tenant
-from penstock.planner.fleet import FleetSnapshot, Move, Pool, Tenant
+from penstock.planner.fleet import Destination, FleetSnapshot, Move, Pool, Tenant, destination_of
 from penstock.planner.fleetwide.hysteresis import (
     RIPE_AFTER,
-    Destination,
     Offered,
     carry_on,
-    destination_of,
     due,
     ripe,
 )
@@ -22,8 +20,9 @@ from penstock.planner.fleetwide.proposal import Proposal, propose
 from penstock.planner.placement import place
 from penstock.planner.plan import Decision
 
+CHEAP = Destination("cheap", "vLLM", "BF16", "TP1")
 AUTOMATIC: dict[str, Any] = {"placement": {"movePolicy": "Automatic"}}
-TO_CHEAP = Move("cheap", "BF16", 1, "a better place: pool cheap serves the same and saves 2.00 USD/h")
+TO_CHEAP = Move(CHEAP, "a better place: pool cheap serves the same and saves 2.00 USD/h")
 SECOND = timedelta(seconds=1)
 
 
@@ -119,11 +118,9 @@ def test_a_proposal_is_ripe_after_it_stood_for_fifteen_minutes() -> None:
 
 def test_a_break_or_another_destination_starts_the_clock_anew() -> None:
     found, key = proposals_of(standing(tenant(spec=AUTOMATIC))), ("team", "chat")
-    assert (
-        carry_on({key: (Destination("other", "BF16", 1), NOW)}, found, NOW + RIPE_AFTER)[key].since == NOW + RIPE_AFTER
-    )
+    assert carry_on({key: (replace(CHEAP, pool="other"), NOW)}, found, NOW + RIPE_AFTER)[key].since == NOW + RIPE_AFTER
     assert carry_on({}, {}, NOW) == {}
-    ahead = carry_on({key: (Destination("cheap", "BF16", 1), NOW + RIPE_AFTER)}, found, NOW)
+    ahead = carry_on({key: (CHEAP, NOW + RIPE_AFTER)}, found, NOW)
     assert ahead[key].since == NOW, "a clock that was set back is no reason to wait for longer"
 
 

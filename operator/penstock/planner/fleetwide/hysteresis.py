@@ -8,23 +8,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from penstock.planner.fleet import DeploymentKey, Move
+from penstock.planner.fleet import DeploymentKey, Destination, Move, destination_of
 from penstock.planner.fleetwide.proposal import Proposal
-from penstock.planner.plan import Plan
 
-__all__ = ["RIPE_AFTER", "Destination", "Offered", "carry_on", "destination_of", "due", "ripe"]
+__all__ = ["RIPE_AFTER", "Offered", "carry_on", "due", "ripe"]
 
 RIPE_AFTER = timedelta(minutes=15)
 """How long a better place has to stay better (sizing.md 5.3: a cold start costs 2 to 35 minutes of GPU time)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a proposal leads, as a status names it; all empty: nowhere, the deployment would give way."""
-
-    pool: str = ""
-    precision: str = ""
-    tensor_parallel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +23,6 @@ class Offered:
 
     proposal: Proposal
     since: datetime
-
-
-def destination_of(plan: Plan | None) -> Destination:
-    """The plan's, or nowhere."""
-    return Destination(plan.pool, plan.checkpoint.precision, plan.tensor_parallel) if plan else Destination()
 
 
 def carry_on(
@@ -75,5 +60,4 @@ def due(
 
 
 def _move(proposal: Proposal) -> Move:
-    where = destination_of(proposal.target)
-    return Move(where.pool, where.precision, where.tensor_parallel, f"a better place: {proposal.reason}")
+    return Move(destination_of(proposal.target), f"a better place: {proposal.reason}")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from penstock.planner.candidates import Candidate, enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.checkpoints import Standing
-from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant, destination_of
 from penstock.planner.fleetwide.asks import Ask
 from penstock.planner.fleetwide.moves import in_transition
 from penstock.planner.offers import Market
@@ -91,7 +91,7 @@ def _worth_leaving_for(tenant: Tenant, current: Plan, candidates: tuple[Candidat
     Within a pool only a cheaper plan is worth a cold start; across currencies only a pool that the user prefers.
     """
     same = next((each for each in candidates if each.plan == current), None)
-    here = same or next((each for each in candidates if _alike(each.plan, current)), None)
+    here = same or next((each for each in candidates if destination_of(each.plan) == destination_of(current)), None)
     standing = here.standing if here else Standing.LAST_RESORT
     kept = [
         replace(each, plan=current, can_grow=False) if each is here else each
@@ -115,13 +115,3 @@ def _is_better(tenant: Tenant, current: Plan, standing: Standing, candidate: Can
 def _is_cheaper(plan: Plan, current: Plan) -> bool:
     price, other = plan.price_per_replica_hour, current.price_per_replica_hour
     return bool(price and other and price.currency == other.currency and price.micro < other.micro)
-
-
-def _alike(plan: Plan, current: Plan) -> bool:
-    """The same place as a status would name it: what an upgrade changed of the numbers makes no other plan of it."""
-    return (plan.pool, plan.engine, plan.checkpoint.precision, plan.tensor_parallel) == (
-        current.pool,
-        current.engine,
-        current.checkpoint.precision,
-        current.tensor_parallel,
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from penstock.api.modeldeployment import MovePolicy
-from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move, Tenant
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move, Tenant, destination_of
 from penstock.planner.plan import Decision, DecisionReason, Plan
 
 __all__ = ["busy_pools", "in_transition", "leads_to", "movable"]
@@ -11,8 +11,7 @@ __all__ = ["busy_pools", "in_transition", "leads_to", "movable"]
 
 def leads_to(move: Move, plan: Plan) -> bool:
     """True where the plan is the one that the move names."""
-    named = (move.pool, move.precision, move.tensor_parallel)
-    return named == (plan.pool, plan.checkpoint.precision, plan.tensor_parallel)
+    return move.to == destination_of(plan)
 
 
 def movable(fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]) -> Iterator[tuple[Tenant, Move]]:
