@@ -8,6 +8,9 @@ EDGE   := .venv-gateway
 SITE   := .venv-docs
 ARGS   ?=
 
+# Tests and the demo start many processes: without bytecode each of them compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup gateway demo test unit contract testbed testbed-cluster images e2e e2e-cluster soak bench check fmt lint types imports crds charts docs site verify requirements clean
 

@@ -192,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 1 where something is missing or could not be got."""
     options = _parser().parse_args(argv)
     programs = _wanted(options)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     located = [at for program in programs if (at := locate(program))]
     try:
