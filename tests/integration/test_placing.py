@@ -235,6 +235,7 @@ async def test_rates_compare_prices_and_limits_leave_out_what_costs_more(empty_c
     plan = cluster.md()["status"]["plan"]
     assert (plan["pool"], plan["costPerReplicaHour"]) == ("dollars", "0.40 USD")
     assert plan["costPerHour"] == "1.20 USD"
+    assert plan["costPerMillionTokens"].endswith(" USD")
     lost = next(each for each in cluster.md()["status"]["rejected"] if each.get("pool") == "euros")
     assert "0.016666 USD/h more than dollars by the exchange rates" in lost["message"]
     cluster.put(deployment("second"))

@@ -33,18 +33,18 @@ def test_no_tokens_have_no_price() -> None:
 
 def test_what_the_plan_says_is_taken_at_its_word() -> None:
     asks = tenant(spec={"model": "org/small", "workload": {"promptTokens": 900, "outputTokens": 100}})
-    found = outlook(asks, replace(planned(asks), expected=STATED))
+    found = outlook(replace(planned(asks), expected=STATED), requirements_of(asks).load)
     assert found.expected is STATED
     assert found.price == token_price(Money.parse("3.60", "USD"), 400.0, requirements_of(asks).load)
 
 
 def test_without_a_price_there_is_no_price_per_token() -> None:
     asks = tenant(spec={"model": "org/small"})
-    found = outlook(asks, planned(asks, price=None))
+    found = outlook(planned(asks, price=None), requirements_of(asks).load)
     assert found.expected is not None
     assert found.price is None
 
 
 def test_a_plan_that_expects_nothing_promises_no_price() -> None:
     asks = tenant(spec={"model": "org/small"})
-    assert outlook(asks, replace(planned(asks), expected=None)) == Outlook(None, None)
+    assert outlook(replace(planned(asks), expected=None), requirements_of(asks).load) == Outlook(None, None)

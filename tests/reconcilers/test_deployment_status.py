@@ -1,6 +1,6 @@
 """The status of a deployment, condition by condition."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from builders.live import gpu_pod, live
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refusal
 from penstock.cluster.store import Store
+from penstock.planner.plan import Expectation
+from penstock.planner.requirements import Load
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.deployment_status import (
     Outcome,
@@ -249,4 +251,17 @@ def test_a_status_names_the_layout_of_the_plan_and_of_what_lost() -> None:
     }
     assert all(each.layout.startswith(f"TP{each.tensor_parallel}") for each in alternatives if each.tensor_parallel)
     assert decision.assignment is not None
-    assert plan_status(decision.assignment, 1).layout == decision.assignment.plan.layout
+    assert plan_status(decision.assignment, 1, None).layout == decision.assignment.plan.layout
+
+
+def test_a_status_prices_replicas_by_the_hour_and_tokens_by_the_load() -> None:
+    assignment = place_one([pool("h100", price="3.60")], tenant()).assignment
+    assert assignment is not None
+    expected = Expectation(8, 100.0, 20.0, requests_per_second=4.0, output_tokens_per_second=100.0)
+    known = replace(assignment, plan=replace(assignment.plan, expected=expected))
+    load = Load(None, prompt_tokens=900, output_tokens=100, stated=True)
+    told = plan_status(known, 2, load)
+    assert (told.cost_per_replica_hour, told.cost_per_hour) == ("3.60 USD", "7.20 USD")
+    assert told.cost_per_million_tokens == "1.00 USD", "1,000 tokens a second are 3.6 million an hour"
+    assert plan_status(known, 2, None).cost_per_million_tokens == ""
+    assert plan_status(replace(assignment, plan=replace(assignment.plan, expected=None)), 2, load).cost_per_hour

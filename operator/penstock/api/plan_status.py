@@ -55,6 +55,8 @@ class PlanStatus(Model):
     """What one replica costs for an hour, with the currency."""
     cost_per_hour: Annotated[str, Field(max_length=40)] = ""
     """What all replicas cost for an hour, with the currency."""
+    cost_per_million_tokens: Annotated[str, Field(max_length=40)] = ""
+    """What a million tokens cost, prompt and output together, at the load that is planned for, with the currency."""
     first_ready_time: datetime | None = None
     """When a replica of this revision was ready for the first time."""
 

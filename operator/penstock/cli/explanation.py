@@ -127,6 +127,7 @@ def _live_rows(status: ModelDeploymentStatus) -> Iterator[Row]:
 
 def _plan_in_words(plan: PlanStatus) -> str:
     price = f" at {plan.cost_per_replica_hour}/h" if plan.cost_per_replica_hour else ""
+    price += f" ({plan.cost_per_million_tokens} per million tokens)" if plan.cost_per_million_tokens else ""
     return (
         f"each {plan.engine} {plan.precision} on {plan.gpus_per_replica} x {plan.accelerator}{price}, requests up to"
         f" {plan.max_context_tokens:,} tokens"

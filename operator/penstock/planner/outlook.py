@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from penstock.api.quantities import MICRO, Money
-from penstock.planner.fleet import Tenant
 from penstock.planner.plan import Expectation, Plan
-from penstock.planner.requirements import Load, requirements_of
+from penstock.planner.requirements import Load
 
 __all__ = ["Outlook", "TokenPrice", "outlook", "token_price"]
 
@@ -43,9 +42,9 @@ def _per_million(price: Money, tokens_per_second: float) -> Money:
     return Money(price.currency, round(micro / _SHOWN_MICRO) * _SHOWN_MICRO)
 
 
-def outlook(tenant: Tenant, plan: Plan) -> Outlook:
-    """What one replica of the deployment is expected to do, and its tokens' price; None where the plan does not say."""
+def outlook(plan: Plan, load: Load) -> Outlook:
+    """What one replica is expected to do, and its tokens' price; None where the plan does not say."""
     expected, price = plan.expected, plan.price_per_replica_hour
     if expected is None or price is None:
         return Outlook(expected, None)
-    return Outlook(expected, token_price(price, expected.output_tokens_per_second, requirements_of(tenant).load))
+    return Outlook(expected, token_price(price, expected.output_tokens_per_second, load))

@@ -27,7 +27,15 @@ from penstock.planner.learnt import NOTHING_LEARNT, Learnt
 from penstock.planner.plan import Checkpoint
 from penstock.planner.speed import Promise, Traffic
 
-__all__ = ["KnownCheckpoint", "Load", "Requirements", "UnknownCheckpoint", "requirements_of", "sequences_for"]
+__all__ = [
+    "KnownCheckpoint",
+    "Load",
+    "Requirements",
+    "UnknownCheckpoint",
+    "load_of",
+    "requirements_of",
+    "sequences_for",
+]
 
 _TYPICAL_PROMPT_TOKENS = 1536
 _TYPICAL_OUTPUT_TOKENS = 512
@@ -162,7 +170,7 @@ def requirements_of(tenant: Tenant) -> Requirements:
         pools=spec.placement.pools,
         jurisdictions=spec.placement.jurisdictions,
         ceiling=ceiling.money if ceiling else None,
-        load=_load(spec, replicas=tenant.replicas),
+        load=load_of(spec, replicas=tenant.replicas),
         promise=Promise(
             _seconds(level.time_to_first_token_milliseconds), _seconds(level.time_per_output_token_milliseconds)
         ),
@@ -197,7 +205,8 @@ def _seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _load(spec: ModelDeploymentSpec, *, replicas: int) -> Load:
+def load_of(spec: ModelDeploymentSpec, *, replicas: int) -> Load:
+    """What so many replicas, or as many as scaling allows, must carry together."""
     work, rate = spec.workload, spec.workload.requests_per_second
     output = work.output_tokens or _TYPICAL_OUTPUT_TOKENS
     # Scaling adds replicas until the load is shared by all of them, so each must hold only its share of the peak.

@@ -15,7 +15,9 @@ from penstock.api.quantities import format_size
 from penstock.api.refusals import Refusal
 from penstock.planner.accuracy import Verdict, judge
 from penstock.planner.explain import is_kept
+from penstock.planner.outlook import outlook
 from penstock.planner.plan import Assignment, Decision, Rejection
+from penstock.planner.requirements import Load, load_of
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.failing import first_ready_time
 from penstock.reconcilers.readings import PodReading, reported_status
@@ -228,14 +230,16 @@ def _ready(parts: Iterable[_Verdict], view: View, outcome: Outcome) -> _Verdict:
 
 
 def _plan(view: View, old: ModelDeploymentStatus, record: RevisionRecord, now: datetime) -> PlanStatus:
-    plan = plan_status(record.assignment, view.wanted, record.revision)
+    load = load_of(view.custom.parsed.spec, replicas=view.wanted) if view.custom.parsed else None
+    plan = plan_status(record.assignment, view.wanted, load, revision=record.revision)
     return plan.model_copy(update={"first_ready_time": first_ready_time(view, old, record, now)})
 
 
-def plan_status(assignment: Assignment, replicas: int, revision: str = "") -> PlanStatus:
-    """A plan as status shows it."""
+def plan_status(assignment: Assignment, replicas: int, load: Load | None, *, revision: str = "") -> PlanStatus:
+    """A plan as status shows it; `load` says what requests are like, and so what their tokens cost."""
     plan = assignment.plan
     price = plan.price_per_replica_hour
+    token_price = outlook(plan, load).price if load else None
     return PlanStatus(
         revision=revision,
         pool=plan.pool,
@@ -253,6 +257,7 @@ def plan_status(assignment: Assignment, replicas: int, revision: str = "") -> Pl
         weights_size=format_size(plan.checkpoint.weights_bytes),
         cost_per_replica_hour=str(price) if price else "",
         cost_per_hour=str(price * replicas) if price else "",
+        cost_per_million_tokens=str(token_price.all_tokens) if token_price else "",
     )
 
 
