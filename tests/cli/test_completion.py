@@ -47,6 +47,29 @@ def test_commands_are_completed_as_a_shell_asks_for_them() -> None:
     assert told.stdout.strip() == "plain,support-bundle", told.stderr
 
 
+def test_help_names_every_command_and_imports_none() -> None:
+    """A first `penstock --help` is no matter of seconds."""
+    told = subprocess.run(
+        [sys.executable, "-c", _HELP],
+        env={"PYTHONPATH": ":".join(sys.path), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stderr.split() == []
+    lines = told.stdout.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines] == main.list_commands(None)  # type: ignore[arg-type] # it reads no context
+    assert all(line.endswith(".") for line in lines)
+
+
+_HELP = """
+import sys
+from penstock.cli import main
+main(["--help"], prog_name="penstock", standalone_mode=False)
+print(*(name for name in sys.modules if name.startswith("penstock.cli.")), file=sys.stderr)
+"""
+
+
 @pytest.mark.parametrize("command", sorted(main.list_commands(None)))  # type: ignore[arg-type] # it reads no context
 def test_every_command_teaches(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])

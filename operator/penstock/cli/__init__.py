@@ -3,31 +3,33 @@
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from penstock import __version__
 
 __all__ = ["main"]
 
 _COMMANDS = {
-    "backup": ("penstock.cli.backup", "backup"),
-    "catalogue": ("penstock.cli.catalogue", "catalogue"),
-    "completion": ("penstock.cli.completion", "completion"),
-    "crds": ("penstock.cli.crds", "crds"),
-    "demo": ("penstock.cli.demo", "demo"),
-    "doctor": ("penstock.cli.doctor", "doctor"),
-    "explain": ("penstock.cli.explain", "explain"),
-    "fit": ("penstock.cli.fit", "fit"),
-    "operator": ("penstock.cli.operator", "operator"),
-    "plan": ("penstock.cli.plan", "plan"),
-    "rbac": ("penstock.cli.rbac", "rbac"),
-    "reference": ("penstock.cli.reference", "reference"),
-    "restore": ("penstock.cli.restore", "restore"),
-    "server": ("penstock.cli.server", "server"),
-    "status": ("penstock.cli.status", "status"),
-    "support-bundle": ("penstock.cli.support_bundle", "support_bundle"),
-    "uninstall": ("penstock.cli.uninstall", "uninstall"),
-    "validate": ("penstock.cli.validate", "validate"),
+    "backup": "Write the server's database to one file.",
+    "catalogue": "List the models, accelerators and engines that are known.",
+    "completion": "Print the completion script of a shell.",
+    "crds": "Write the CRDs of every kind to a folder.",
+    "demo": "Watch models being placed, served and routed to.",
+    "doctor": "Check the cluster and the installation, and say cures.",
+    "explain": "Show why a deployment stands where it does.",
+    "fit": "Show on which GPUs a model fits, and how it does there.",
+    "operator": "Run the operator: place models and serve them.",
+    "plan": "Show where deployments would go and what they cost.",
+    "rbac": "Write the RBAC rules of operator and server.",
+    "reference": "Write the reference pages of kinds and commands.",
+    "restore": "Fill the server's database from a backup.",
+    "server": "Run the server: tables out, acknowledgements in.",
+    "status": "Show what needs attention, then everything else.",
+    "support-bundle": "Collect what explains a problem, without secrets.",
+    "uninstall": "Drain every model and take Penstock out of a cluster.",
+    "validate": "Check files or folders of resources.",
 }
+"""What `penstock --help` and a shell's completion say of each: they would else wait for every import there is."""
 
 
 class _Lazy(click.Group):
@@ -38,14 +40,25 @@ class _Lazy(click.Group):
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        """Import the one that was named."""
+        """Import the one that was named; `penstock.cli.support_bundle` has `support_bundle`."""
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"penstock.cli.{name}"), name)
         # Docstrings are raw text, and click's mark for lines that stay as they are is the character.
         command.help = (command.help or "").replace("\\b\n", "\b\n")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
+        """A line each, and no import."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and our own options, and no import."""
+        found = [CompletionItem(name, help=_COMMANDS[name]) for name in self.list_commands(ctx)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [each for each in found if each.value.startswith(incomplete)] + options
 
 
 @click.group(cls=_Lazy)
