@@ -1,4 +1,4 @@
-"""The Kubernetes API, through one small door; the only importer of `kubernetes`.
+"""The Kubernetes API, through one small door.
 
 Objects are plain dictionaries. Every status code is checked and becomes a typed error. What may pass by itself
 (429, 5xx, a broken connection) is tried again within a deadline. `requests` counts what was sent.
@@ -10,20 +10,19 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
-from kubernetes.aio import client as official
-from kubernetes.aio import config as official_config
 
-from penstock import __version__
 from penstock.cluster.paths import called, path_of
 from penstock.cluster.resources import ResourceType, resource_of
 from penstock.cluster.retry import RetryPolicy
 from penstock.cluster.transport import Login, Observe, Request, Transport
 from penstock.cluster.wire import Object, Page, PatchType, WatchEvent, read_event, read_page
-from penstock.errors import ClusterError
 from penstock.workqueue.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
 
 __all__ = ["Client", "Page", "PatchType", "WatchEvent"]
 
@@ -36,7 +35,7 @@ class Client:
 
     def __init__(
         self,
-        api: official.ApiClient,
+        api: "ApiClient",
         *,
         field_manager: str = "penstock",
         random: Random | None = None,
@@ -63,17 +62,10 @@ class Client:
 
         `context` is one of the kubeconfig's; None: its current one.
         """
-        configuration = official.Configuration()
+        # Its import takes a third of a second, and commands that ask no cluster shall not wait for it.
+        from penstock.cluster.credentials import open_api  # noqa: PLC0415
 
-        async def login() -> None:
-            await _load(configuration, kubeconfig, context)
-
-        await login()
-        configuration.connection_pool_maxsize = connections
-        # The default looks into netrc for each request, in a thread: four times the cost of the request itself.
-        configuration.client_session_kwargs = {"trust_env": False}
-        api = official.ApiClient(configuration)
-        api.user_agent = f"penstock/{__version__}"
+        api, login = await open_api(kubeconfig, context, connections=connections)
         return cls(api, field_manager=field_manager, random=random, clock=clock, login=login)
 
     @property
@@ -287,34 +279,6 @@ class Client:
         what = f"{verb.removesuffix('e')}ing {called(kind, namespace, name)}"
         query = _given(fieldManager=self._field_manager)
         return await self._transport.send(Request(verb, method, kind, path, what, query, manifest))
-
-
-async def _load(configuration: official.Configuration, kubeconfig: str | None, context: str | None) -> None:
-    """Address, trust and credentials; inside a cluster the official client reads the token again each minute."""
-    try:
-        if kubeconfig is None:
-            official_config.load_incluster_config(client_configuration=configuration)
-            _forgive_token_reads(configuration)
-        else:
-            await official_config.load_kube_config(
-                config_file=kubeconfig, context=context, client_configuration=configuration
-            )
-    except (official_config.ConfigException, OSError) as error:
-        message = f"loading the credentials from {kubeconfig or 'inside the cluster'}: {error}"
-        raise ClusterError(message) from error
-
-
-def _forgive_token_reads(configuration: official.Configuration) -> None:
-    """Keep the former token where the file cannot be read, as in the moment in which it is exchanged."""
-    read = configuration.refresh_api_key_hook
-
-    def refresh(configuration: official.Configuration) -> None:
-        with contextlib.suppress(official_config.ConfigException, OSError):
-            read(configuration)
-        # The official hook puts itself back.
-        configuration.refresh_api_key_hook = refresh
-
-    configuration.refresh_api_key_hook = refresh
 
 
 def _inside(namespace: str | None) -> str:
