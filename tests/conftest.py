@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _HERE = Path(__file__).parent
-_LONGEST = (_HERE / "cli" / "test_demo.py", _HERE / "simulation" / "test_gateway_stage.py")
+_LONGEST = tuple(_HERE / name for name in ("integration", "contract", "cli/test_demo.py", "cli/test_uninstall.py"))
 
 settings.register_profile("default-here", max_examples=50, deadline=None)
 settings.register_profile("sample", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,6 +30,19 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden", default=False))
 
 
+class _BySuite(LoadScopeScheduling):
+    """A file is played by one worker, and the whole contract suite by one: each would start a control plane."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "contract" if "contract/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _BySuite:
+    """How workers share the tests."""
+    return _BySuite(config, log)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every Hypothesis test as a property, so that `make soak` finds it; begin with the files that take longest.
@@ -37,4 +52,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker(pytest.mark.property)
-    items.sort(key=lambda item: not item.path.is_relative_to(_HERE / "integration") and item.path not in _LONGEST)
+    items.sort(key=lambda item: not any(item.path.is_relative_to(path) for path in _LONGEST))

@@ -37,7 +37,7 @@ _CRDS = Path(__file__).parents[2] / "crds"
 
 @cache
 def _definitions() -> str:
-    return json.dumps([yaml.safe_load(path.read_text()) for path in sorted(_CRDS.glob("*.yaml"))])
+    return json.dumps([yaml.load(path.read_text(), Loader=yaml.CSafeLoader) for path in sorted(_CRDS.glob("*.yaml"))])
 
 
 def installed(server: FakeAPIServer, *manifests: Object) -> FakeAPIServer:

@@ -170,10 +170,10 @@ async def test_it_stays_within_its_bounds(
     server: FakeAPIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = Client.raw
-    line = b"2026-11-01T00:00:00Z working\n"
+    line = b"2026-11-01T00:00:00Z working" + b"." * 400 + b"\n"
 
     async def endless(self: Client, method: str, path: str, **more: Any) -> tuple[int, bytes]:
-        return (200, line * 60_000 + b"the end\n") if path.endswith("/log") else await raw(self, method, path, **more)
+        return (200, line * 4_000 + b"the end\n") if path.endswith("/log") else await raw(self, method, path, **more)
 
     monkeypatch.setattr(Client, "raw", endless)
     file = tmp_path / "bundle.tar.gz"

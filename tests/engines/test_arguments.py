@@ -231,9 +231,7 @@ def test_no_beginning_of_a_reserved_flag_passes(engine: EngineName) -> None:
             if beginning in known.values or beginning in aliases:
                 continue
             with pytest.raises(Refused):
-                container(engine, f"--{beginning}")
-            with pytest.raises(Refused):
-                container(engine, f"--{beginning}=x")
+                container(engine, f"--{beginning}" if end % 2 else f"--{beginning}=x")
 
 
 @pytest.mark.parametrize("engine", [V, S])

@@ -78,6 +78,7 @@ def test_prompts_stand_in_no_log() -> None:
     assert yaml.safe_load(configuration())["litellm_settings"] == {"turn_off_message_logging": True}
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not PYTHON.exists(), reason="LiteLLM's environment is missing: `make gateway` makes it")
 def test_the_real_litellm_takes_it(tmp_path: Path) -> None:
     """It has no model of its own, lets nobody in but the master, calls no provider that a request names."""

@@ -363,7 +363,7 @@ class Stage:
 @cache
 def crds() -> tuple[Object, ...]:
     """The CRDs as they are committed."""
-    return tuple(yaml.safe_load(file.read_text()) for file in sorted(CRDS.glob("*.yaml")))
+    return tuple(yaml.load(file.read_text(), Loader=yaml.CSafeLoader) for file in sorted(CRDS.glob("*.yaml")))
 
 
 def _labels(live: Object) -> dict[str, str]:

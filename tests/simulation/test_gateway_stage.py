@@ -19,9 +19,13 @@ from penstock.simulation.provider import HostedProvider, ProviderSettings
 from penstock.simulation.server_process import ServerProcess
 from penstock_policy.wire import encode
 
-pytestmark = pytest.mark.skipif(
-    not ProcessSettings(folder=Path()).python.exists(), reason="the gateway's environment is missing: `make gateway`"
-)
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(
+        not ProcessSettings(folder=Path()).python.exists(),
+        reason="the gateway's environment is missing: `make gateway`",
+    ),
+]
 
 _PATIENCE_SECONDS = 40
 _LOOK_SECONDS = 0.05

@@ -168,7 +168,7 @@ def _parsed(text: str) -> list[Any]:
     try:
         return [json.loads(text)]
     except ValueError:
-        return list(yaml.safe_load_all(text))
+        return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
 def _items(document: Any) -> list[Any]:

@@ -38,7 +38,9 @@ def _documents(path: Path) -> list[Any]:
         message = f"{path}: larger than {_LARGEST_FILE // 2**20} MiB; split it"
         raise click.ClickException(message)
     try:
-        return [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
+        return [
+            document for document in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader) if document is not None
+        ]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         message = f"{path}: not YAML: {error}"
         raise click.ClickException(message) from error

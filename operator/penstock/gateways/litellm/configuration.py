@@ -43,7 +43,7 @@ def configuration_digest() -> str:
 
 
 def _text() -> str:
-    return yaml.safe_dump(_settings(), sort_keys=True)
+    return yaml.dump(_settings(), Dumper=yaml.CSafeDumper, sort_keys=True)
 
 
 def _settings() -> dict[str, Any]:
