@@ -40,8 +40,8 @@ $(EDGE)/.installed: requirements/gateway.txt
 demo: $(STAMP) gateway ## Watch models being placed and served on a simulated cluster (KEEP=1 leaves it up)
 	@$(BIN)/penstock demo $(if $(KEEP),--keep) $(ARGS)
 
-test: $(STAMP) ## Unit, integration and contract tests, about six minutes on two cores
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## Unit, integration and contract tests, about five minutes on two cores
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(STAMP) ## Only the tests without any server
 	@$(BIN)/python -m pytest tests --ignore=tests/contract --ignore=tests/integration $(ARGS)
