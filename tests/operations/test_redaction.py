@@ -109,3 +109,15 @@ def test_what_helps_stays() -> None:
 def test_twice_is_as_once(value: Any) -> None:
     once = redact(value)
     assert redact(once) == once
+
+
+@pytest.mark.parametrize(
+    "piece", ["a-", "x.", "http://", "eyJ-", "token ", "&sig", "prompt ", "-----BEGIN ", "\\", "token" + " " * 99]
+)
+def test_a_hostile_log_is_read_in_a_moment(piece: str) -> None:
+    """What an engine prints is redacted in the operator's event loop; a second look at every letter would stop it."""
+    assert SECRET not in redact_text(piece * (200_000 // len(piece)) + f" password={SECRET}")
+
+
+def test_a_long_credential_in_an_address_goes_too() -> None:
+    assert SECRET not in redact_text(f"postgresql://penstock:{'x' * 2000}{SECRET}@db/penstock")

@@ -28,13 +28,14 @@ _SECRET_FIELD = re.compile(
 )
 _PROMPT_FIELD = re.compile(r"^(?:prompt|prompts|messages|completion|completions|choices|input_text|content)$")
 
+# Each looks at a text once, or a bounded part of it from each place: logs are of many MiB, and not of our writing.
 _MARKS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A key or certificate, whole.
     (re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), REDACTED),
     # The end of a key whose beginning a bounded log has lost.
     (re.compile(r"\A.{0,16384}?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL), REDACTED),
     # scheme://user:password@host and scheme://token@host.
-    (re.compile(r"\b([a-z][a-z0-9+.-]{1,30}://)[^\s'\"<>]+@", re.IGNORECASE), rf"\1{REDACTED}@"),
+    (re.compile(r"\b([a-z][a-z0-9+.-]{1,30}://)[^\s'\"<>]{1,4096}@", re.IGNORECASE), rf"\1{REDACTED}@"),
     (re.compile(r"\b((?:set-)?cookie\s*:\s*)\S.*", re.IGNORECASE), rf"\1{REDACTED}"),
     # Signed URLs, and tokens in a query.
     (
@@ -54,10 +55,10 @@ _MARKS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{REDACTED}",
     ),
-    # `password=...`, `"api_key": "..."`, `--token ...`, `X-Api-Key: ...`.
+    # `password=...`, `"api_key": "..."`, `--token ...`, `X-Api-Key: ...`; what stands before the word may be anything.
     (
         re.compile(
-            r"""((?:["']|--|\b)[a-z0-9_.-]*(?:api[-_]?key|access[-_]?key|secret[-_]?key|master[-_]?key|secret|password"""
+            r"""((?:api[-_]?key|access[-_]?key|secret[-_]?key|master[-_]?key|secret|password"""
             r"""|passwd|passphrase|authorization|token|set-cookie|cookie)["']?\s*(?:[:=]\s*|(?<=[a-z])\s+(?=\S*[0-9])))"""
             r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|(?!\[redacted\])[^\s,;&"'}\])]+)""",
             re.IGNORECASE,
@@ -72,7 +73,7 @@ _MARKS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         REDACTED,
     ),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?"), REDACTED),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{6,2048}+\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?"), REDACTED),
 )
 
 
