@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from builders.fleet import NOW, fleet, nodes, pool, settled, tenant
+from builders.plans import checkpoint, plan
+from penstock.api.formats import EngineName, Precision
 from penstock.planner.fleet import Destination, FleetSnapshot, Move, Pool, Tenant, destination_of
-from penstock.planner.fleetwide.hysteresis import (
-    RIPE_AFTER,
-    Offered,
-    carry_on,
-    due,
-    ripe,
-)
+from penstock.planner.fleetwide.hysteresis import RIPE_AFTER, Offered, carry_on, due, ripe
+from penstock.planner.fleetwide.moves import leads_to
 from penstock.planner.fleetwide.proposal import Proposal, propose
 from penstock.planner.placement import place
 from penstock.planner.plan import Decision
@@ -47,6 +44,23 @@ def test_a_ripe_move_is_a_new_place_beside_the_old_one_and_says_why() -> None:
     decision = moved(standing(tenant(spec=AUTOMATIC)))["chat"]
     assert (pool_of(decision), decision.reason) == ("cheap", "Placed")
     assert decision.moved_because == TO_CHEAP.why
+
+
+OTHERS = {
+    "another pool": {"pool": "b200"},
+    "another precision": {"checkpoint": checkpoint(Precision.BF16)},
+    "other ranks": {"attention_ranks": 2},
+    "whole experts": {"expert_parallel": True},
+    "a pipeline": {"pipeline_parallel": 2},
+}
+
+
+@pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS.keys())
+def test_a_move_leads_to_one_plan_and_to_none_that_is_cut_otherwise(changes: dict[str, Any]) -> None:
+    move = Move(destination_of(plan()), "it is better")
+    assert leads_to(move, plan(max_sequences=1)), "numbers make no other plan of it"
+    assert not leads_to(move, plan(**changes))
+    assert not leads_to(move, plan(EngineName.SGLANG))
 
 
 STAYS: dict[str, tuple[dict[str, Any], dict[str, Any], Pool]] = {
