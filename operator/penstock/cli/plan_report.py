@@ -14,7 +14,7 @@ from penstock.planner.exchange import Rates
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.outlook import Outlook, outlook
 from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
-from penstock.planner.requirements import requirements_of
+from penstock.planner.requirements import load_of
 from penstock.planner.totals import PoolTotal, by_currency, differences, in_base, money_in_words, pool_totals
 
 __all__ = ["Placement", "PlanReport", "expected_data", "memory_data", "report"]
@@ -146,8 +146,8 @@ def _known(before: Mapping[DeploymentKey, Footprint], planned: Planned) -> dict[
 
 
 def _placement(tenant: Tenant, decision: Decision) -> Placement:
-    assignment = decision.assignment
-    seen = outlook(assignment.plan, requirements_of(tenant).load) if assignment else Outlook(None, None)
+    assignment, load = decision.assignment, load_of(tenant.spec, replicas=tenant.replicas)
+    seen = outlook(assignment.plan, load) if assignment else Outlook(None, None)
     return Placement(tenant, decision, footprint_of(decision), seen)
 
 
