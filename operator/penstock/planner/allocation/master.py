@@ -146,21 +146,23 @@ def mix(
     seconds: float,
     gap: float,
 ) -> Mixed:
-    """Serve every need whole, to the gap if that is in reach; `start` serves them and holds every constraint."""
+    """Serve every need whole, to the gap if that is in reach, and for no more than `start`.
+
+    `start` serves every need and holds every constraint.
+    """
     master = _Master(needs, rooms, budgets)
-    master.add(_first(master, start))
+    picked = _started(master, start)
+    master.add(_alone(master))
     generated = _Generated(0.0, None, 0.0)
-    picked: list[_Column] | None = None
     for near in _NEAR:
         generated = _generate(master, generated, near * gap, seconds=seconds, gap=gap)
         if generated.relaxed is None:
             return Mixed(None, generated.bound / master.scale, generated.seconds)
-        picked = _rounded(master, generated.relaxed)
+        picked = min(picked, *_rounded(master, generated.relaxed), key=_cost)
         if _within(master, picked, _target(generated, gap)):
             break
     picked, spent = _improved(master, generated, picked, seconds=seconds, gap=gap)
-    services = _services(master, picked) if picked else None
-    return Mixed(services, generated.bound / master.scale, spent)
+    return Mixed(_services(master, picked), generated.bound / master.scale, spent)
 
 
 def _target(generated: "_Generated", gap: float) -> float:
@@ -168,30 +170,42 @@ def _target(generated: "_Generated", gap: float) -> float:
     return generated.bound / (1 - 0.95 * gap)
 
 
-def _within(master: _Master, picked: list[_Column] | None, target: float) -> bool:
-    return picked is not None and sum(column.cost for column in picked) + master.fixed <= target
+def _cost(picked: list[_Column]) -> float:
+    return sum(column.cost for column in picked)
+
+
+def _within(master: _Master, picked: list[_Column], target: float) -> bool:
+    return _cost(picked) + master.fixed <= target
 
 
 def _improved(
-    master: _Master, generated: "_Generated", picked: list[_Column] | None, *, seconds: float, gap: float
-) -> tuple[list[_Column] | None, float]:
+    master: _Master, generated: "_Generated", picked: list[_Column], *, seconds: float, gap: float
+) -> tuple[list[_Column], float]:
     """What is picked made cheaper until it is within the gap, with few needs free first; and the seconds in all."""
     spent, target = generated.seconds, _target(generated, gap)
     for most_free in (*_RECONSIDERED, len(master.pricers)):
         if _within(master, picked, target):
             break
-        columns = _promising(master, generated, picked or (), most_free)
+        columns = _promising(master, generated, picked, most_free)
         better, taken = _pick(master, columns, picked, target, seconds=seconds - spent, gap=gap)
         picked, spent = better or picked, spent + taken
     return picked, spent
 
 
-def _first(master: _Master, start: Mapping[str, Service]) -> Iterator[tuple[int, Pattern]]:
-    """What the start has, and the cheapest choices alone."""
+def _started(master: _Master, start: Mapping[str, Service]) -> list[_Column]:
+    """What the start has, as the first columns."""
+    patterns = []
     for number, pricer in enumerate(master.pricers):
         replicas = start[pricer.need.demand.name].replicas
         positions = {choice.index: position for position, choice in enumerate(pricer.need.choices)}
-        yield number, tuple(sorted((positions[index], count) for index, count in replicas.items()))
+        patterns.append((number, tuple(sorted((positions[index], count) for index, count in replicas.items()))))
+    master.add(patterns)
+    return list(master.columns)
+
+
+def _alone(master: _Master) -> Iterator[tuple[int, Pattern]]:
+    """The cheapest choices alone."""
+    for number, pricer in enumerate(master.pricers):
         prices, churn = master.prices[number], master.churns[number]
         alone = sorted((pricer.cost(prices, churn, each), each) for each in pricer.alone)
         yield from ((number, pattern) for _, pattern in alone[:_FIRST])
@@ -285,11 +299,11 @@ def _swept(master: _Master, priced: _Priced, *, seconds: float, gap: float) -> f
     return spent
 
 
-def _rounded(master: _Master, relaxed: Relaxed) -> list[_Column] | None:
+def _rounded(master: _Master, relaxed: Relaxed) -> Iterator[list[_Column]]:
     """What the relaxation takes whole; for the other needs, what costs least at its prices and still has room.
 
     A relaxation splits at most as many needs as there are pools and budgets that are full. Those that may take
-    most room go first, or last: whichever comes out cheaper.
+    most room go first, or last. Nothing where a need finds no room.
     """
     whole = [column for column, value in zip(master.columns, relaxed.values, strict=False) if value > _WHOLE]
     settled = {column.need for column in whole}
@@ -300,8 +314,10 @@ def _rounded(master: _Master, relaxed: Relaxed) -> list[_Column] | None:
             offers.setdefault(column.need, []).append((max(_UNLIKE, reduced), -value, index))
     most = {need: max(master.taken(index) for *_, index in offered) for need, offered in offers.items()}
     largest = sorted(offers, key=lambda need: (-most[need], need))
-    found = [_filled(master, whole, [sorted(offers[need]) for need in order]) for order in (largest, largest[::-1])]
-    return min((each for each in found if each), key=lambda each: sum(column.cost for column in each), default=None)
+    for order in (largest, largest[::-1]):
+        filled = _filled(master, whole, [sorted(offers[need]) for need in order])
+        if filled is not None:
+            yield filled
 
 
 def _filled(
@@ -353,14 +369,14 @@ def _promising(master: _Master, generated: _Generated, start: Collection[_Column
 def _pick(
     master: _Master,
     columns: list[_Column],
-    start: list[_Column] | None,
+    start: list[_Column],
     target: float,
     *,
     seconds: float,
     gap: float,
 ) -> tuple[list[_Column] | None, float]:
     """One pattern for each need, of these columns, which hold the start; and the seconds."""
-    kept = {id(column) for column in start or ()}
+    kept = {id(column) for column in start}
     model, rows = Model(), dict[int, list[tuple[int, float]]]()
     for index, column in enumerate(columns):
         model.column(1, integer=True)
@@ -373,7 +389,7 @@ def _pick(
         model,
         {index: column.cost for index, column in enumerate(columns)},
         offset=master.fixed,
-        start={index: float(id(column) in kept) for index, column in enumerate(columns)} if start else None,
+        start={index: float(id(column) in kept) for index, column in enumerate(columns)},
         seconds=seconds,
         gap=gap / 4,
         target=target,
