@@ -1,5 +1,7 @@
 """How many cases a property sees: 50 in `make test`, 100,000 in `make soak`, 1,000 in CI's sample of it.
 
+The first and the last see the same cases each time, so that a change is judged by what it changes; the soak draws anew.
+
 `pytest tests/render --update-golden` writes what is rendered now into tests/golden; the diff is then reviewed.
 """
 
@@ -14,8 +16,10 @@ from xdist.scheduler import LoadScopeScheduling
 _HERE = Path(__file__).parent
 _LONGEST = tuple(_HERE / name for name in ("integration", "contract", "cli/test_demo.py", "cli/test_uninstall.py"))
 
-settings.register_profile("default-here", max_examples=50, deadline=None)
-settings.register_profile("sample", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default-here", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile(
+    "sample", max_examples=1_000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("soak", max_examples=100_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default-here"))
 
