@@ -11,7 +11,7 @@ from builders.live import gpu_pod, live
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refusal
 from penstock.cluster.store import Store
-from penstock.planner.plan import Expectation
+from penstock.planner.plan import DecisionReason, Expectation
 from penstock.planner.requirements import Load
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.deployment_status import (
@@ -185,6 +185,43 @@ def test_a_status_that_says_the_same_keeps_its_times() -> None:
     first = build_status(Scene().view(), Outcome(), now=NOW)
     later = build_status(Scene(status=first).view(), Outcome(), now=NOW.replace(hour=13))
     assert later == first
+
+
+def _said(reason: str, *, generation: int = 1, status: str = "True") -> dict[str, Any]:
+    condition = {
+        "type": "Placed",
+        "status": status,
+        "reason": reason,
+        "message": "said before",
+        "lastTransitionTime": None,
+    }
+    lost = {"pool": "b200", "reason": "Dearer", "message": "said before"}
+    told = [{**condition, "observedGeneration": generation}] if reason else []
+    return {"observedGeneration": generation, "conditions": told, "rejected": [lost]}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "stands"),
+    [
+        pytest.param(_said("Placed"), "Placed", True, id="as it was"),
+        pytest.param(_said("Placed", generation=0), "Placed", False, id="said of an older spec"),
+        pytest.param(_said("PartlyPlaced"), "Placed", False, id="some replicas had no place"),
+        pytest.param(_said("Recreate"), "Placed", False, id="its older pods had to go first"),
+        pytest.param(_said("Pending", status="Unknown"), "Placed", False, id="placement had not answered"),
+        pytest.param(_said(""), "Placed", False, id="nothing was said"),
+    ],
+)
+def test_of_a_kept_choice_stands_what_was_said_of_it(status: dict[str, Any], reason: str, *, stands: bool) -> None:
+    """Of this spec, and of all replicas; what is said instead is what the next operator would say."""
+    view = Scene(status=status).view()
+    assert view.decided is not None
+    decided = replace(view.decided, decision=replace(view.decided.decision, reason=DecisionReason.KEPT))
+    found = build_status(replace(view, decided=decided), Outcome(), now=NOW)
+    placed = next(each for each in found["conditions"] if each["type"] == "Placed")
+    assert (placed["reason"], placed["message"] == "said before") == (reason, stands)
+    assert placed["observedGeneration"] == 1
+    of_this_spec = status["observedGeneration"] == 1
+    assert any(each["message"] == "said before" for each in found["rejected"]) == of_this_spec
 
 
 def test_a_refusal_is_said_in_full() -> None:

@@ -16,7 +16,7 @@ from penstock.api.refusals import Refusal
 from penstock.planner.accuracy import Verdict, judge
 from penstock.planner.explain import is_kept
 from penstock.planner.outlook import outlook
-from penstock.planner.plan import Assignment, Decision, Rejection
+from penstock.planner.plan import Assignment, Decision, DecisionReason, Rejection
 from penstock.planner.requirements import Load, load_of
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.failing import first_ready_time
@@ -153,10 +153,18 @@ def _placed(view: View, outcome: Outcome, old: ModelDeploymentStatus) -> _Verdic
     decision = view.decided.decision
     if decision.assignment is None or not view.decided.final_digest:
         return _Verdict(ConditionStatus.FALSE, decision.reason, decision.message)
-    kept = next((condition for condition in old.conditions if condition.type == "Placed"), None)
-    if is_kept(decision) and kept is not None and kept.status is ConditionStatus.TRUE:
-        return _Verdict(kept.status, kept.reason, kept.message)
-    return _Verdict(ConditionStatus.TRUE, decision.reason, decision.message)
+    said = find_condition(old.conditions, "Placed")
+    if is_kept(decision) and said is not None and _still_holds(said, view):
+        return _Verdict(said.status, said.reason, said.message)
+    # Whether a choice is made or kept may differ between an operator and the next one: it reads the same.
+    reason = DecisionReason.PLACED if decision.reason == DecisionReason.KEPT else decision.reason
+    return _Verdict(ConditionStatus.TRUE, reason, decision.message)
+
+
+def _still_holds(said: Condition, view: View) -> bool:
+    """Whether it was said of this spec, and of all replicas: a write that failed, or a restart, may leave an older."""
+    placed = said.status is ConditionStatus.TRUE and said.reason == DecisionReason.PLACED
+    return placed and said.observed_generation == view.custom.generation
 
 
 def _available(view: View) -> _Verdict:
@@ -262,8 +270,9 @@ def plan_status(assignment: Assignment, replicas: int, load: Load | None, *, rev
 
 
 def _rejected(view: View, old: ModelDeploymentStatus) -> tuple[RejectedAlternative, ...]:
-    """What lost when the choice was made; a kept choice keeps its list."""
-    if view.decided is None or (is_kept(view.decided.decision) and old.rejected):
+    """What lost when the choice was made; a kept choice of the same spec keeps its list."""
+    same_spec = old.observed_generation == view.custom.generation
+    if view.decided is None or (is_kept(view.decided.decision) and same_spec and old.rejected):
         return old.rejected
     return rejected_alternatives(view.decided.decision)
 
