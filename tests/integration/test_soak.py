@@ -16,6 +16,7 @@ from integration.stage import CHILDREN, Stage, deployment, node, pool
 
 _NAMES = tuple(f"md-{number}" for number in range(12))
 _STEP_SECONDS = 0.1
+_REST_SECONDS = 240
 
 
 def _seconds() -> float:
@@ -100,7 +101,7 @@ class Chaos:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(_seconds() + _REST_SECONDS)
 async def test_random_faults_and_wishes_end_in_order(empty_cluster: Stage) -> None:
     """No duplicate, no orphan, no lost change, no GPU given twice, and quiet."""
     cluster, seed = empty_cluster, _seed()
