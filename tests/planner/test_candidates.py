@@ -195,7 +195,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], RejectionReason, str]]
         {"workload": {"requestsPerSecond": "60"}, "serviceLevel": {"timePerOutputTokenMilliseconds": 10}},
         {"on": nodes("p", 1, gpus=1)},
         RejectionReason.SERVICE_LEVEL,
-        "replicas, more GPUs per replica",
+        "replicas, a faster GPU, or a longer time",
     ),
     "a concurrency within a promise": (
         {"workload": {"concurrency": 120}, "serviceLevel": {"timePerOutputTokenMilliseconds": 12}},

@@ -35,7 +35,7 @@ def test_the_greatest_load_is_that_of_the_performance_model(first: float | None,
     asked = load()
     for room in (1, 2, 7, 100, 1024):
         want = capacity(REPLICA, asked.traffic, promise, most_concurrent=room)
-        found = judge(REPLICA, asked, promise, room)
+        found = judge(REPLICA, asked, promise, room, may_grow=True)
         assert want is not None
         assert isinstance(found, Judgement)
         assert found.requests_per_second == pytest.approx(want.requests_per_second)
@@ -43,7 +43,7 @@ def test_the_greatest_load_is_that_of_the_performance_model(first: float | None,
 
 
 def test_without_a_stated_load_three_quarters_of_what_there_is_room_for_are_expected() -> None:
-    found = judge(REPLICA, load(), Promise(), 100)
+    found = judge(REPLICA, load(), Promise(), 100, may_grow=True)
     assert isinstance(found, Judgement)
     assert (found.replicas, found.expected.concurrency) == (1, 75)
 
@@ -52,7 +52,9 @@ def test_replicas_follow_the_load_within_their_bounds() -> None:
     scaling = {"minReplicas": 2, "maxReplicas": 40}
     needed = []
     for rate in ("0.1", "50", "100"):
-        found = judge(REPLICA, load(workload={"requestsPerSecond": rate}, scaling=scaling), Promise(), 100)
+        found = judge(
+            REPLICA, load(workload={"requestsPerSecond": rate}, scaling=scaling), Promise(), 100, may_grow=True
+        )
         assert isinstance(found, Judgement)
         assert found.replicas * found.requests_per_second >= float(rate)
         assert found.expected.requests_per_second == pytest.approx(float(rate) / found.replicas)
@@ -63,7 +65,7 @@ def test_replicas_follow_the_load_within_their_bounds() -> None:
 
 def test_what_is_expected_at_a_rate_makes_the_rate() -> None:
     asked = load(workload={"requestsPerSecond": "5"})
-    found = judge(REPLICA, asked, Promise(), 256)
+    found = judge(REPLICA, asked, Promise(), 256, may_grow=True)
     assert isinstance(found, Judgement)
     in_flight = found.expected.concurrency
     assert speed(REPLICA, asked.traffic, in_flight).requests_per_second >= 5
@@ -76,7 +78,7 @@ def test_a_promise_leaves_a_quarter_of_its_requests_free() -> None:
     assert most is not None
     carried = int(most.speed.concurrency * PLANNED_UTILISATION)
     for concurrency, fits in ((carried, True), (carried + 1, False)):
-        found = judge(REPLICA, load(workload={"concurrency": concurrency}), promise, 1024)
+        found = judge(REPLICA, load(workload={"concurrency": concurrency}), promise, 1024, may_grow=True)
         assert isinstance(found, Judgement) is fits
 
 
@@ -98,23 +100,28 @@ MISFITS: dict[str, tuple[dict[str, Any], Promise, int, str]] = {
         {"workload": {"requestsPerSecond": "999999999999"}},
         Promise(),
         10,
-        "would work: more GPUs per replica, a faster GPU",
+        "would work: more GPUs per replica, or a faster GPU",
     ),
 }
 
 
 @pytest.mark.parametrize(("spec", "promise", "room", "says"), MISFITS.values(), ids=MISFITS)
 def test_a_misfit_has_the_numbers_and_a_cure(spec: dict[str, Any], promise: Promise, room: int, says: str) -> None:
-    found = judge(REPLICA, load(**spec), promise, room)
+    found = judge(REPLICA, load(**spec), promise, room, may_grow=True)
     assert isinstance(found, Misfit)
     assert says in found.message
-    assert "would work" in found.message
+    whole_node = judge(REPLICA, load(**spec), promise, room, may_grow=False)
+    assert isinstance(whole_node, Misfit)
+    cures, fewer = (each.message.split("would work: ")[1] for each in (found, whole_node))
+    assert "more GPUs per replica" in cures
+    assert "more GPUs per replica" not in fewer
+    assert "a faster GPU" in fewer
 
 
 def test_as_many_replicas_as_the_misfit_names_do_carry_it() -> None:
     spec = {"workload": {"requestsPerSecond": "40"}}
-    lost = judge(REPLICA, load(**spec), Promise(), 10)
+    lost = judge(REPLICA, load(**spec), Promise(), 10, may_grow=True)
     assert isinstance(lost, Misfit)
     count = int(lost.message.split("would work: ")[1].split(" replicas")[0])
-    assert isinstance(judge(REPLICA, load(replicas=count, **spec), Promise(), 10), Judgement)
-    assert isinstance(judge(REPLICA, load(replicas=count - 1, **spec), Promise(), 10), Misfit)
+    assert isinstance(judge(REPLICA, load(replicas=count, **spec), Promise(), 10, may_grow=True), Judgement)
+    assert isinstance(judge(REPLICA, load(replicas=count - 1, **spec), Promise(), 10, may_grow=True), Misfit)

@@ -140,6 +140,7 @@ def test_what_engines_taught_of_the_speed_counts() -> None:
         engine=EngineName.VLLM,
         engine_version="0.33.0",
         way=Way(1),
+        node_gpus=8,
         load=requirements_of(tenant()).load,
         promise=Promise(),
     )

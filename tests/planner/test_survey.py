@@ -54,6 +54,7 @@ def test_it_fits_where_the_planner_fits_it_with_the_same_memory() -> None:
                 engine=EngineName.VLLM,
                 engine_version=row.engine_version,
                 way=Way(row.tensor_parallel),
+                node_gpus=8,
                 load=LOAD,
                 promise=Promise(),
             )

@@ -11,7 +11,7 @@ from functools import lru_cache
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.judging import Judgement, Misfit, judge
+from penstock.planner.judging import Judgement, Misfit, judge, more_gpus, would_work
 from penstock.planner.memory import (
     Footprint,
     MemoryRequest,
@@ -63,17 +63,26 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class FitQuestion:
-    """One layout under one load; `correction` is what engines taught of its speed (1.0: nothing yet)."""
+    """One layout under one load, on a node of `node_gpus`.
+
+    `correction` is what engines taught of its speed (1.0: nothing yet).
+    """
 
     facts: ModelFacts
     accelerator: Accelerator
     engine: EngineName
     engine_version: str
     way: Way
+    node_gpus: int
     load: Load
     promise: Promise
     kv_cache_dtype: str = "auto"
     correction: float = 1.0
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether the node has GPUs that the layout leaves."""
+        return self.way.gpus < self.node_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,8 @@ def fit(question: FitQuestion) -> Fit | Misfit:
     if isinstance(found, Misfit):
         return found
     layout, room = found
-    judgement = judge(replica_of(question, room), question.load, question.promise, room.at_once)
+    replica = replica_of(question, room)
+    judgement = judge(replica, question.load, question.promise, room.at_once, may_grow=question.may_grow)
     if isinstance(judgement, Misfit):
         return judgement
     room = _tightened(layout, room, judgement)
@@ -308,9 +318,10 @@ def _shortage(question: FitQuestion, settings: Settings, memory: MemoryPlan) -> 
     if memory.kv_bytes <= 0:
         return Misfit(RejectionReason.WEIGHTS_TOO_LARGE, _weights_message(question, memory))
     if memory.kv_tokens < settings.max_context_tokens:
+        shorter = f"`spec.workload.maxContextTokens` of {memory.kv_tokens} or less"
         message = (
             f"one request may have {settings.max_context_tokens:,} tokens, the KV cache holds {memory.kv_tokens:,};"
-            f" would work: more GPUs per replica, or `spec.workload.maxContextTokens` of {memory.kv_tokens} or less"
+            f" {would_work(*more_gpus(may_grow=question.may_grow), shorter)}"
         )
         return Misfit(RejectionReason.CONTEXT_TOO_LARGE, message)
     if load.concurrency is not None and _requests_held(question, memory) < load.concurrency:
@@ -324,19 +335,20 @@ def _weights_message(question: FitQuestion, memory: MemoryPlan) -> str:
     reserved = ", the rest is less than the planning margin" if needed < usable else ""
     return (
         f"{question.way.gpus} x {question.accelerator.name}: a GPU needs {_gib(needed)} before any KV cache"
-        f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}{reserved}; would work: more GPUs"
-        " per replica, a GPU with more memory, or a smaller checkpoint"
+        f" ({_gib(memory.weights_bytes)} of weights) and may use {_gib(usable)}{reserved};"
+        f" {would_work(*more_gpus(may_grow=question.may_grow), 'a GPU with more memory', 'a smaller checkpoint')}"
     )
 
 
 def _load_message(question: FitQuestion, memory: MemoryPlan) -> str:
     load = question.load
     concurrency, holds = load.concurrency or 1, _requests_held(question, memory)
-    replicas = f"{-(-(load.total_concurrency or 1) // holds):,} replicas" if holds else "shorter requests"
+    fewer = f"{holds:,} requests at once per replica"
+    cures = (fewer, f"{-(-(load.total_concurrency or 1) // holds):,} replicas") if holds else ("shorter requests",)
     return (
         f"{concurrency:,} requests at once of {load.request_tokens:,} tokens need {load.kv_tokens:,} KV tokens per"
-        f" replica, there is room for {memory.kv_tokens * question.way.attention_ranks:,}; would work: {holds:,}"
-        f" requests at once per replica, {replicas}, or more GPUs per replica"
+        f" replica, there is room for {memory.kv_tokens * question.way.attention_ranks:,};"
+        f" {would_work(*cures, *more_gpus(may_grow=question.may_grow))}"
     )
 
 

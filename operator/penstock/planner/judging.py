@@ -11,13 +11,14 @@ from penstock.planner.plan import Expectation, RejectionReason
 from penstock.planner.requirements import Load
 from penstock.planner.speed import PLANNED_UTILISATION, Bound, Promise, Replica, Speed, speeds
 
-__all__ = ["Judgement", "Misfit", "judge"]
+__all__ = ["Judgement", "Misfit", "judge", "more_gpus", "would_work"]
 
 _PLANNED = f"{PLANNED_UTILISATION:.0%}".replace("%", " %")
 _FIELDS = {
     Bound.TIME_TO_FIRST_TOKEN: "timeToFirstToken",
     Bound.TIME_PER_OUTPUT_TOKEN: "timePerOutputToken",
 }
+_FASTER = "a faster GPU"
 _MOST_REPLICAS = 1000
 _MOST_STEPS = 32
 
@@ -53,6 +54,7 @@ class _Question:
     replica: Replica
     load: Load
     promise: Promise
+    may_grow: bool
     at: Callable[[int], Speed]
     greatest: Speed
     bound: Bound
@@ -80,13 +82,16 @@ class _Question:
         return max(needed, load.fewest_replicas)
 
 
-def judge(replica: Replica, load: Load, promise: Promise, room: int) -> Judgement | Misfit:
-    """What it does under its share of the load with room for `room` requests at once, or which number is wrong."""
+def judge(replica: Replica, load: Load, promise: Promise, room: int, *, may_grow: bool) -> Judgement | Misfit:
+    """What it does under its share of the load with room for `room` requests at once, or which number is wrong.
+
+    `may_grow`: a replica could have more GPUs of its node.
+    """
     at = speeds(replica, load.traffic)
     alone = at(1)
     if _strain(alone, promise) > 1:
-        return _out_of_reach(replica, promise, alone)
-    question = _Question(replica, load, promise, at, *_greatest(at, promise, max(1, room)))
+        return _out_of_reach(replica, promise, alone, may_grow=may_grow)
+    question = _Question(replica, load, promise, may_grow, at, *_greatest(at, promise, max(1, room)))
     if question.needed > load.most_replicas:
         return _overloaded(question)
     return Judgement(
@@ -161,7 +166,7 @@ def _at_rate(question: _Question, rate: float) -> Speed:
     return found
 
 
-def _out_of_reach(replica: Replica, promise: Promise, alone: Speed) -> Misfit:
+def _out_of_reach(replica: Replica, promise: Promise, alone: Speed, *, may_grow: bool) -> Misfit:
     """Even one request at a time breaks the promise."""
     each = promise.time_per_output_token_seconds
     if each is not None and alone.time_per_output_token_seconds > each:
@@ -171,8 +176,8 @@ def _out_of_reach(replica: Replica, promise: Promise, alone: Speed) -> Misfit:
         bound, found = Bound.TIME_TO_FIRST_TOKEN, alone.time_to_first_token_seconds
     message = (
         f"`spec.serviceLevel.{_FIELDS[bound]}Milliseconds` asks for {wanted * 1000:.0f} ms, and {_gpus(replica)} are"
-        f" predicted to take {found * 1000:.1f} ms with one request at a time; would work: more GPUs per replica, a"
-        f" faster GPU, or {ceil(found * 1000)} ms"
+        f" predicted to take {found * 1000:.1f} ms with one request at a time;"
+        f" {would_work(*more_gpus(may_grow=may_grow), _FASTER, f'{ceil(found * 1000)} ms')}"
     )
     return Misfit(RejectionReason.SERVICE_LEVEL, message)
 
@@ -183,7 +188,7 @@ def _overloaded(question: _Question) -> Misfit:
     if question.bound is Bound.CONCURRENCY:
         message = (
             f"{_share(load)}; with the {_requests(question.greatest.concurrency)} at once that there is room for,"
-            f" {_gpus(question.replica)} are predicted to do {_counted_on(question)}; would work: {_cure(question)}"
+            f" {_gpus(question.replica)} are predicted to do {_counted_on(question)}; {would_work(*_cures(question))}"
         )
         return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, message)
     wanted, found = _broken(question)
@@ -191,7 +196,7 @@ def _overloaded(question: _Question) -> Misfit:
         f"`spec.serviceLevel.{_FIELDS[question.bound]}Milliseconds` asks for {wanted * 1000:.0f} ms, and"
         f" {_gpus(question.replica)} are predicted to take {found * 1000:.1f} ms with"
         f" {_requests(question.greatest.concurrency + 1)} at once: they do {_counted_on(question)}, and {_share(load)};"
-        f" would work: {_cure(question)}, or a longer time"
+        f" {would_work(*_cures(question), 'a longer time')}"
     )
     return Misfit(RejectionReason.SERVICE_LEVEL, message)
 
@@ -217,9 +222,19 @@ def _counted_on(question: _Question) -> str:
     return f"{_requests(question.in_flight)} at once when planned at {_PLANNED}"
 
 
-def _cure(question: _Question) -> str:
-    replicas = f"{question.needed:,} replicas, " if question.needed <= _MOST_REPLICAS else ""
-    return f"{replicas}more GPUs per replica, a faster GPU"
+def _cures(question: _Question) -> tuple[str, ...]:
+    replicas = (f"{question.needed:,} replicas",) if question.needed <= _MOST_REPLICAS else ()
+    return (*replicas, *more_gpus(may_grow=question.may_grow), _FASTER)
+
+
+def more_gpus(*, may_grow: bool) -> tuple[str, ...]:
+    """A cure, but for a replica that has all GPUs of its node."""
+    return ("more GPUs per replica",) if may_grow else ()
+
+
+def would_work(*cures: str) -> str:
+    """`would work: this, that, or the other`."""
+    return f"would work: {', '.join(cures[:-1])}{', or ' if cures[1:] else ''}{cures[-1]}"
 
 
 def _gpus(replica: Replica) -> str:

@@ -78,6 +78,7 @@ class Site:
                 engine=self.runner.engine,
                 engine_version=self.runner.version,
                 way=way,
+                node_gpus=self.offer.node_gpus,
                 load=self.wants.load,
                 promise=self.wants.promise,
                 kv_cache_dtype=self.wants.kv_cache_dtype,

@@ -148,6 +148,7 @@ class _Site:
             engine=self.engine,
             engine_version=self.version,
             way=way,
+            node_gpus=_NODE_GPUS,
             load=self.question.load,
             promise=self.question.promise,
         )

@@ -82,6 +82,7 @@ def _fitting(site: Site) -> Iterator[tuple[Replica, Room]]:
             engine=site.runner.engine,
             engine_version=site.runner.version,
             way=way,
+            node_gpus=site.offer.node_gpus,
             load=load,
             promise=site.wants.promise,
             kv_cache_dtype=site.wants.kv_cache_dtype,
