@@ -75,10 +75,10 @@ bench: $(STAMP) ## Print the published figures, one JSON line each
 check: fmt lint types imports verify test ## Everything a commit must pass
 
 fmt: $(STAMP) ## Format the code
-	@$(BIN)/ruff format operator tests e2e bench tools images
+	@$(BIN)/ruff format operator tests e2e bench tools images charts
 
 lint: $(STAMP) ## Lint
-	@$(BIN)/ruff check --no-cache operator tests e2e bench tools images
+	@$(BIN)/ruff check --no-cache operator tests e2e bench tools images charts
 
 types: $(STAMP) ## Check types
 	@$(BIN)/mypy operator/penstock operator/penstock_gateway operator/penstock_policy e2e bench tools images/build.py images/imagebuild

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 
 PAUSE_SECONDS = 2.0
 ATTEMPT_SECONDS = 60.0
@@ -29,7 +30,7 @@ def request() -> urllib.request.Request:
 def problem(status: int, body: bytes) -> str:
     """Why the answer is not the one that was asked for; empty: it is."""
     if not os.environ.get("ASK_MODEL"):
-        return "" if status == 200 else f"status {status}"
+        return "" if status == HTTPStatus.OK else f"status {status}"
     try:
         choices = json.loads(body)["choices"]
         return "" if choices[0]["message"]["content"] is not None else "a completion without content"
