@@ -37,6 +37,8 @@ _TOKEN = "operator-token-for-tests-of-the-operator"
 _HEARTBEAT_SECONDS = 0.3
 _WORD_SECONDS = 0.5
 _REPLICA_SECONDS = 3.0
+_PATIENCE_SECONDS = 60.0
+_LOOK_AGAIN_SECONDS = 0.02
 
 
 def _ours(kind: str, name: str, namespace: str, spec: Object, **metadata: Any) -> Object:
@@ -122,7 +124,7 @@ class GatewayStage:
         return f"http://127.0.0.1:{self.port}"
 
     async def start_server(self, database: str = "server.db", **more: Any) -> None:
-        """On that file of the test's folder; `more` are settings."""
+        """On that file of the test's folder, until it answers; `more` are settings."""
         token_file = self.folder / "operator-token"
         token_file.write_text(_TOKEN)
         token_file.chmod(0o600)
@@ -136,6 +138,17 @@ class GatewayStage:
         )
         self._stop = asyncio.Event()
         self._serving = asyncio.create_task(run_server(settings, SystemClock(), self._stop))
+        # Whoever is told that it is not ready asks again much later, in the middle of what a test looks at.
+        async with asyncio.timeout(_PATIENCE_SECONDS), aiohttp.ClientSession() as session:
+            while not await self._answers(session, "https" if "tls_cert_file" in more else "http"):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def _answers(self, session: aiohttp.ClientSession, scheme: str) -> bool:
+        try:
+            async with session.get(f"{scheme}://127.0.0.1:{self.port}/readyz", ssl=False) as answer:
+                return answer.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
 
     async def stop_server(self) -> None:
         """Away, its database stays."""
