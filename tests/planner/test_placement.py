@@ -216,6 +216,32 @@ def test_recreate_counts_the_gpus_of_the_old_revision_until_they_are_given_up() 
     assert decisions[rival.key].assignment is None
 
 
+@pytest.mark.parametrize("policy", ["Wait", "Recreate"])
+def test_beside_the_old_revision_stays_beside_it(policy: str) -> None:
+    """Its pods are pending: an operator that starts now must not take the old ones for the price of the new."""
+    before = running([pool("p", on=nodes("p", 1, gpus=8))], tenant(spec={**LARGE, "rollout": {"surgePolicy": policy}}))
+    decision = place_one(before.pools, changed(before, outdated=True))
+    assert decision.reason == "Placed"
+    pending = changed(before, current=decision.assignment, bound={}, pending=1, pending_since=NOW)
+    rival = tenant("rival", age=9, spec=LARGE)
+    decisions = place(fleet(before.pools, pending, rival), NOW)
+    assert decisions[pending.key].reason == "Kept"
+    assert decisions[rival.key].assignment is None
+
+
+def test_under_wait_no_gpu_of_the_old_revision_is_promised() -> None:
+    """The room beside it was taken by another: the new one waits for it, and falls back in time."""
+    spec = {**LARGE, "rollout": {"surgePolicy": "Wait"}}
+    before = running([pool("p", on=nodes("p", 1, gpus=8))], tenant(spec=spec))
+    decision = place_one(before.pools, changed(before, outdated=True))
+    (full,) = (replace(each, nodes=tuple(replace(node, used=8) for node in each.nodes)) for each in before.pools)
+    pending = changed(
+        before, current=decision.assignment, bound={}, pending=1, pending_since=NOW - MINUTE * 60, waiting_since=NOW
+    )
+    assert nodes_of(place_one([full], pending)) == ()
+    assert pool_of(place_one([full, pool("q", price="9.00")], pending)) == "q"
+
+
 def test_bad_input_leaves_what_serves_its_promises() -> None:
     """A change to something that fits nowhere frees nothing of the old revision for others."""
     before = running([pool("p", on=nodes("p", 1, gpus=4))], tenant(spec=LARGE))

@@ -81,6 +81,17 @@ def test_scaling_up_stops_where_the_money_ends_and_takes_nothing_away() -> None:
     assert seen(kept) == ("Kept", 2, None)
 
 
+def test_both_revisions_cost_money_until_the_old_one_is_gone() -> None:
+    before = running(2, {})
+    other = tenant("other", age=5, replicas=2)
+    decided, refused = placed("8.00", before.pools, replace(before.tenants[0], outdated=True), other)
+    assert (decided.reason, refused.reason) == ("Placed", "BudgetExceeded")
+    pending = replace(before.tenants[0], current=decided.assignment, bound={}, pending=2, pending_since=NOW)
+    assert [each.reason for each in placed("8.00", before.pools, pending, other)] == ["Kept", "BudgetExceeded"]
+    alone = replace(pending, held={})
+    assert [each.reason for each in placed("8.00", before.pools, alone, other)] == ["Kept", "Placed"]
+
+
 INSTEAD = {
     "nothing else may cost as much": ("8.00", ("Recreate", 2, None)),
     "fewer of the dearer": ("7.00", ("Recreate", 1, 1)),

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from penstock.api.modeldeployment import SurgePolicy
+from penstock.api.quantities import Money
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Node, Tenant
 from penstock.planner.plan import Plan
 from penstock.planner.spending import Purse
@@ -42,6 +44,7 @@ class Ledger:
     nodes: dict[str, tuple[Node, ...]]
     quota: dict[tuple[str, str], int] = field(default_factory=dict)
     promised: dict[str, Counter[DeploymentKey]] = field(default_factory=dict)
+    prices: dict[str, Money | None] = field(default_factory=dict)
     purse: Purse = field(default_factory=Purse)
 
     @classmethod
@@ -51,6 +54,7 @@ class Ledger:
         ledger = cls(free={}, ready=set(), open=set(), pool_of={}, nodes={}, purse=purse)
         for pool in fleet.pools:
             ledger.nodes[pool.name] = pool.nodes
+            ledger.prices[pool.name] = pool.spec.price.money if pool.spec.price else None
             for node in pool.nodes:
                 ledger.free[node.name] = node.free
                 ledger.pool_of[node.name] = pool.name
@@ -63,12 +67,21 @@ class Ledger:
                 ledger.read_quota(tenant)
             if purse.limits and tenant.current is not None:
                 purse.spend(tenant.key[0], tenant.current.plan, tenant.pods)
+                # Where older pods may go first, it is told later whether they do.
+                if tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+                    ledger.spend_older(tenant)
         return ledger
 
     def copy(self) -> "Ledger":
         """One to try something on: what it promises, this one does not."""
         promised = {node: Counter(by_key) for node, by_key in self.promised.items()}
         return replace(self, free=dict(self.free), quota=dict(self.quota), promised=promised, purse=self.purse.copy())
+
+    def spend_older(self, tenant: Tenant) -> None:
+        """Count pods of its older revisions, which cost as much beside the newest as they did before it."""
+        if self.purse.limits:
+            for node, gpus in tenant.older_gpus.items():
+                self.purse.spend_at(tenant.key[0], self.prices.get(self.pool_of.get(node, "")), gpus)
 
     def read_quota(self, tenant: Tenant) -> None:
         """Deployments of one namespace share what its quota leaves; the strictest reading counts."""

@@ -132,6 +132,13 @@ class Tenant:
         """Pods of the newest revision, those that wait for a node among them."""
         return sum(self.bound.values()) + self.pending
 
+    @property
+    def older_gpus(self) -> dict[str, int]:
+        """GPUs per node that pods of its older revisions hold."""
+        each = self.current.plan.gpus if self.current else 0
+        older = {node: gpus - self.bound.get(node, 0) * each for node, gpus in self.held.items()}
+        return {node: gpus for node, gpus in older.items() if gpus > 0}
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:

@@ -6,11 +6,12 @@ It moves nobody to another pool; it says what is missing and why.
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.capacity import Hold, Ledger
 from penstock.planner.fleet import Tenant
 from penstock.planner.plan import Assignment, Plan
 
-__all__ = ["Footing", "await_pods", "own_older_gpus", "repair", "stand"]
+__all__ = ["Footing", "await_pods", "repair", "stand"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def _keep(tenant: Tenant, plan: Plan, slots: list[_Slot], ledger: Ledger) -> tup
     """Keep as many as are wanted, running ones before promised ones; promised ones only where there still is room."""
     running_left = min(sum(slot.running for slot in slots), tenant.replicas)
     promised_left = tenant.replicas - running_left
-    own = own_older_gpus(tenant, plan)
+    promised = [slot.node for slot in slots if not slot.running][:promised_left]
+    own = _given_up(tenant, plan, promised, ledger)
     kept: list[_Slot] = []
     lost: list[str] = []
     for slot in slots:
@@ -126,14 +128,18 @@ def _promise(tenant: Tenant, plan: Plan, node: str, own: dict[str, int], ledger:
     return hold
 
 
-def own_older_gpus(tenant: Tenant, plan: Plan) -> dict[str, int]:
-    """GPUs per node that pods of its older revisions hold and will give up."""
-    own: dict[str, int] = {}
-    for node, gpus in tenant.held.items():
-        older = gpus - tenant.bound.get(node, 0) * plan.gpus
-        if older > 0:
-            own[node] = older
-    return own
+def _given_up(tenant: Tenant, plan: Plan, promised: list[str], ledger: Ledger) -> dict[str, int]:
+    """GPUs per node that its older pods give up for the promised replicas: none where those stand beside them.
+
+    Whoever looks next has to find what was decided: only `Recreate` lets the older go first, and only for want of room.
+    """
+    if tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+        return {}
+    beside = all(ledger.fits(node, plan.gpus * count, 0) for node, count in Counter(promised).items())
+    if not beside:
+        return tenant.older_gpus
+    ledger.spend_older(tenant)
+    return {}
 
 
 def repair(tenant: Tenant, plan: Plan, footing: Footing, ledger: Ledger) -> Footing:

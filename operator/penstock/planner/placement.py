@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
+from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.choosing import Desk, Leaving, Target, choose, open_candidates
@@ -49,14 +50,17 @@ def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     decisions: dict[DeploymentKey, Decision] = {}
     unsettled: list[_Unsettled] = []
     # All promises stand before anything is repaired or chosen, so that nobody takes what another was promised.
-    footings: list[tuple[Tenant, Footing]] = []
+    standing: list[tuple[Tenant, Assignment]] = []
     for tenant in tenants:
         if tenant.current is not None:
             known = _recollection.recall(tenant, desk.market, desk.ledger)
             if known is not None:
                 decisions[tenant.key] = known
             else:
-                footings.append((tenant, stand(tenant, tenant.current, desk.ledger)))
+                standing.append((tenant, tenant.current))
+    # Those that may take their own older pods' place leave what is free to those that have no other.
+    standing.sort(key=lambda each: each[0].spec.rollout.surge_policy is SurgePolicy.RECREATE)
+    footings = [(tenant, stand(tenant, current, desk.ledger)) for tenant, current in standing]
     for tenant, footing in footings:
         if tenant.outdated or tenant.current is None:
             unsettled.append(_Unsettled(tenant, footing))

@@ -50,10 +50,7 @@ class Purse:
 
     def spend(self, namespace: str, plan: Plan, replicas: int) -> None:
         """Count so many replicas; a negative number gives them back."""
-        for limit in self.limits:
-            price = self._price(limit, plan)
-            if price is not None and limit.covers(namespace):
-                self.left[limit.name] -= price * replicas
+        self.spend_at(namespace, plan.price_per_replica_hour, replicas)
 
     def forgive(self) -> None:
         """Count what is spent already as allowed."""
@@ -87,6 +84,13 @@ class Purse:
         for limit in self.limits:
             yield limit, Money(limit.most_per_hour.currency, max(0, self.left[limit.name]))
 
+    def spend_at(self, namespace: str, price: Money | None, count: int) -> None:
+        """Count something so often, at a price for each."""
+        for limit in self.limits:
+            each = self._in(limit, price)
+            if each is not None and limit.covers(namespace):
+                self.left[limit.name] -= each * count
+
     def _replicas(self, limit: SpendingLimit, plan: Plan) -> int:
         price = self._price(limit, plan)
         if price is None:
@@ -94,5 +98,7 @@ class Purse:
         return self.left[limit.name] // price if price else _MORE_THAN_ANYBODY_WANTS
 
     def _price(self, limit: SpendingLimit, plan: Plan) -> int | None:
-        price = plan.price_per_replica_hour
+        return self._in(limit, plan.price_per_replica_hour)
+
+    def _in(self, limit: SpendingLimit, price: Money | None) -> int | None:
         return None if price is None else self.rates.convert(price, limit.most_per_hour.currency)

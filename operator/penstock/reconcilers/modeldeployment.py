@@ -26,7 +26,7 @@ from penstock.cluster.resources import (
     SECRETS,
     ResourceType,
 )
-from penstock.planner.plan import Assignment
+from penstock.planner.plan import Assignment, DecisionReason
 from penstock.reconcilers.children import CHILD_KINDS, Changes, Children
 from penstock.reconcilers.clashes import clash_of_deployment
 from penstock.reconcilers.custom import Custom
@@ -217,7 +217,9 @@ class ModelDeploymentReconciler:
             live = {"metadata": {"uid": ""}}
         if live["metadata"].get("uid") == custom.uid:
             return "deletionTimestamp" not in live["metadata"]
-        self.world.deployments.remove(custom.namespace, custom.name, custom.uid)
+        if self.world.deployments.remove(custom.namespace, custom.name, custom.uid):
+            # The watch's own event is no news any more: nobody else would free what it was promised.
+            self.world.on_deployment(custom, None)
         return False
 
     async def _absent_referent(self, view: View) -> Outcome | None:
@@ -416,11 +418,12 @@ def _refusals(custom: Custom[ModelDeployment]) -> tuple[Refusal, ...]:
 
 def _gives_up_first(view: View, target: str) -> bool:
     """Whether the old revision goes before the new one serves; once it has begun, also after a restart."""
-    if view.decided is not None and view.decided.decision.reason == SurgePolicy.RECREATE:
+    if view.custom.parsed is None or view.custom.parsed.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+        return False
+    if view.decided is not None and view.decided.decision.reason == DecisionReason.RECREATE:
         return True
-    chosen = view.custom.parsed is not None and view.custom.parsed.spec.rollout.surge_policy is SurgePolicy.RECREATE
     pods = view.pods_of(view.serving)
-    return chosen and view.serving != target and bool(pods) and all(pod.leaving for pod in pods)
+    return view.serving != target and bool(pods) and all(pod.leaving for pod in pods)
 
 
 def _sooner(seconds: float | None, wait: Removal | Failures | None) -> float | None:
