@@ -19,8 +19,9 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def serving(cluster: Stage, **placement: Any) -> None:
-    """A deployment serves in a dear pool, then a cheaper one comes."""
+    """To an operator with nothing to do comes a deployment, serves in a dear pool, and then a cheaper one comes."""
     await cluster.start()
+    await cluster.rest()
     cluster.put(pool("dear", price="9.00"), node("dear-a", pool="dear"), deployment(placement=placement))
     await cluster.ready()
     assert cluster.md()["status"]["plan"]["pool"] == "dear"

@@ -3,9 +3,12 @@
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from builders.hub import local_hub
 from integration.stage import Stage, condition, deployment, node, pool
 from penstock.api.quantities import Money
+from penstock.cluster.resources import MODEL_DEPLOYMENTS, ResourceType
 from penstock.planner.exchange import Rates
 from penstock.planner.spending import SpendingLimit
 
@@ -258,3 +261,43 @@ async def test_a_limit_keeps_replicas_from_coming_though_gpus_are_free(cluster: 
     await cluster.kill()
     await cluster.start()
     await cluster.until(lambda: gpus_by_node(cluster) == {"h100-a": 6})
+
+
+async def test_what_is_gone_before_its_first_visit_holds_nothing(
+    empty_cluster: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was placed, and taken back while the API server was asked whether it lives."""
+    cluster = empty_cluster
+    cluster.put(pool("h100"), node("h100-a", gpus=1))
+    operator = (await cluster.start()).operator
+    await cluster.rest()
+    world, ask = operator.world, operator.client.get
+
+    async def late(kind: ResourceType, name: str, namespace: str = "") -> Any:
+        if kind is MODEL_DEPLOYMENTS and cluster.server.get("modeldeployments", "team", "brief"):
+            world.place_soon()
+            await cluster.until(lambda: ("team", "brief") not in world.stale_tenants)
+            cluster.server.delete("modeldeployments", "team", "brief")
+        return await ask(kind, name, namespace)
+
+    monkeypatch.setattr(operator.client, "get", late)
+    cluster.put(deployment("brief"))
+    await cluster.until(lambda: cluster.server.get("modeldeployments", "team", "brief") is None)
+    await cluster.rest()
+    cluster.put(deployment())
+    await cluster.ready()
+
+
+async def test_fewer_replicas_than_had_no_place_are_all_placed(empty_cluster: Stage) -> None:
+    """What was said of two is not said of one."""
+    cluster = empty_cluster
+    cluster.put(pool("h100"), node("h100-a", gpus=1), node("h100-b", gpus=1))
+    await cluster.start()
+    cluster.put(deployment(replicas=2))
+    await cluster.ready()
+    cluster.server.delete("nodes", "", "h100-b")
+    await cluster.until(lambda: cluster.reason("Placed") == "PartlyPlaced")
+    cluster.edit(replicas=1)
+    await cluster.ready()
+    await cluster.until(lambda: cluster.reason("Placed") == "Placed")
+    assert "1 replica in pool h100" in condition(cluster.md(), "Placed")["message"]

@@ -12,7 +12,7 @@ from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.explain import answers_spec, is_kept
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.placement import place
-from penstock.planner.plan import Decision
+from penstock.planner.plan import Decision, DecisionReason
 from penstock.planner.spending import SpendingLimit
 from penstock.reconcilers.facts import FactsBook
 from penstock.reconcilers.fleet import build_pools, gpus_by_node, membership
@@ -33,6 +33,7 @@ _SHORTEST_DELAY_SECONDS = 0.05
 _LONGEST_DELAY_SECONDS = 2.0
 _TENANTS_PER_TURN = 50
 _DECISIONS_PER_TURN = 200
+_CHOSEN = {DecisionReason.PLACED, DecisionReason.KEPT}
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class PlacementReconciler:
     limits: tuple[SpendingLimit, ...] = ()
     replanning: Replanning = field(init=False)
     placed: tuple[FleetSnapshot, Mapping[DeploymentKey, Decision]] | None = field(init=False, default=None)
+    replans: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         """Better plans are looked for by the same clock."""
@@ -75,7 +77,8 @@ class PlacementReconciler:
         self.world.placement_delay = min(
             max(elapsed * _SHARE_OF_A_CORE, _SHORTEST_DELAY_SECONDS), _LONGEST_DELAY_SECONDS
         )
-        if decisions and self.placed is None:
+        if decisions and not self.replans:
+            self.replans = True
             self.world.enqueue_after(REPLANNING, self.replanning.wait_seconds)
         self.placed = fleet, decisions
         timers = [decision.retry_after_seconds for decision in decisions.values() if decision.retry_after_seconds]
@@ -148,5 +151,9 @@ class PlacementReconciler:
 
 
 def _stands(before: Decided, after: Decided) -> bool:
-    same = before.uid == after.uid and before.decision.assignment == after.decision.assignment
-    return same and is_kept(after.decision)
+    """Whether it is still the same choice, for as many replicas, and for its older pods, too."""
+    was, now = before.decision, after.decision
+    if before.uid != after.uid or (was.assignment, was.most_replicas) != (now.assignment, now.most_replicas):
+        return False
+    chosen = {DecisionReason.RECREATE} if now.reason == DecisionReason.RECREATE else _CHOSEN
+    return is_kept(now) and was.reason in chosen
