@@ -24,7 +24,9 @@ _PAGE_SIZE = 50
 _LIST_SECONDS = 5.0
 _LONG_LIFE_SECONDS = 60.0
 _MOST_FAILURES = 5
-_CANCEL_AGAIN_SECONDS = 1.0
+# kopf's watchers may take so long to end; cancelled again before, it leaves them behind, and the loop never closes.
+_EXIT_SECONDS = 0.5
+_CANCEL_AGAIN_SECONDS = 10 * _EXIT_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ def settings(random: Random) -> kopf.OperatorSettings:
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.scanning.disabled = True
+    chosen.queueing.exit_timeout = _EXIT_SECONDS
     chosen.networking.error_backoffs = _Backoffs(random)
     chosen.networking.request_timeout = 30
     chosen.watching.chunk_size = _PAGE_SIZE
