@@ -71,7 +71,9 @@ def scene(pods: int = 1, *, answer: EngineReading | None = NOTHING, **changes: A
     for pod in tuple(world.pods):
         world.pods.remove(pod.namespace, pod.name, pod.uid)
     world.revisions.put(
-        RevisionRecord("team", "chat-abc", "r", "1", custom.uid, "abc", 1, "", Assignment(plan(), ("a",)), {})
+        RevisionRecord(
+            "team", "chat-abc", "r", "1", custom.uid, "abc", 1, custom.digest, Assignment(plan(), ("a",)), {}
+        )
     )
     for number in range(pods):
         made = slim_pod(gpu_pod(f"chat-{number}", node="a", namespace="team", labels=LABELS))

@@ -45,6 +45,21 @@ def test_only_what_concerns_a_deployment_is_told() -> None:
     assert book.of(["org/other"]) is NOTHING_LEARNT
 
 
+def test_an_engine_with_arguments_of_its_user_tells_only_of_such() -> None:
+    """Two that differ in a flag would overwrite each other for ever."""
+    book, flag = LearntBook(), ("--enforce-eager",)
+    assert book.note_kv_tokens(PLAN, PLANNED // 2, flag)
+    assert book.of([PLAN.checkpoint.model]) is NOTHING_LEARNT
+    assert not book.note_kv_tokens(PLAN, PLANNED)
+    book.dirty = False
+    for _ in range(3):
+        assert not book.note_kv_tokens(PLAN, PLANNED // 2, flag)
+        assert not book.note_kv_tokens(PLAN, PLANNED)
+    assert not book.dirty
+    rooms = [book.of([PLAN.checkpoint.model], each).room(PLAN) for each in ((), flag, ("--other",))]
+    assert rooms == [PLANNED, PLANNED // 2, None]
+
+
 def test_what_a_step_takes_is_learnt_slowly() -> None:
     """Ten measurements of twice the modelled time: plans are made anew once or a few times, not ten times."""
     book = LearntBook()

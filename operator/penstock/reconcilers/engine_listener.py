@@ -18,6 +18,7 @@ from penstock.reconcilers.endpoints import endpoint_of
 from penstock.reconcilers.keys import Key, Subject
 from penstock.reconcilers.learnt import LearntStore
 from penstock.reconcilers.readings import Asked, PodReading, next_reading
+from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.stored import PodRecord
 from penstock.reconcilers.world import World
 from penstock.workqueue.clock import Clock
@@ -111,7 +112,10 @@ class EngineListener:
     def _keep(self, pod: PodRecord, plan: Plan, found: PodReading) -> None:
         world = self.world
         world.readings.by_pod[pod.uid] = found
-        anew = found.kv_tokens is not None and world.learnt.note_kv_tokens(plan, found.kv_tokens)
+        arguments = self._arguments_of(pod)
+        anew = False
+        if found.kv_tokens is not None and arguments is not None:
+            anew = world.learnt.note_kv_tokens(plan, found.kv_tokens, arguments)
         if found.step_times is not None:
             anew |= world.learnt.note_step_times(plan, found.step_times, self.clock.now())
         if anew:
@@ -126,9 +130,20 @@ class EngineListener:
         self.world.place_soon()
 
     def _plan_of(self, pod: PodRecord) -> Plan | None:
+        record = self._revision_of(pod)
+        return record.assignment.plan if record else None
+
+    def _arguments_of(self, pod: PodRecord) -> tuple[str, ...] | None:
+        """The user's own; None where the spec has changed since the pod was made."""
+        custom, record = self.world.deployments.get(pod.namespace, pod.deployment), self._revision_of(pod)
+        if custom is None or custom.parsed is None or record is None or record.spec_digest != custom.digest:
+            return None
+        return custom.parsed.spec.engine_args
+
+    def _revision_of(self, pod: PodRecord) -> RevisionRecord | None:
         custom = self.world.deployments.get(pod.namespace, pod.deployment)
         records = self.world.revisions.by_owner(custom.uid) if custom else ()
-        return next((record.assignment.plan for record in records if record.revision == pod.revision), None)
+        return next((record for record in records if record.revision == pod.revision), None)
 
     def _facts_of(self, pod: PodRecord) -> dict[str, ModelFacts]:
         candidate = self.world.tenants.get((pod.namespace, pod.deployment))

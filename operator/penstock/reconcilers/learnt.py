@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from penstock.planner.accuracy import StepTimes
 from penstock.planner.corrections import CorrectionKey, Corrections, calls_for_a_new_plan
 from penstock.planner.learnt import NOTHING_LEARNT, Learnt, kv_key
 from penstock.planner.plan import Plan
+from penstock.render.names import revision_digest
 
 __all__ = ["LearntBook", "LearntStore"]
 
@@ -38,17 +39,19 @@ class LearntBook:
     _stored: dict[CorrectionKey, float] = field(default_factory=dict)
     _planned: dict[CorrectionKey, float] = field(default_factory=dict)
 
-    def of(self, models: Iterable[str]) -> Learnt:
-        """What concerns these checkpoints."""
-        wanted = set(models)
-        tokens = [(key, value) for key, value in self.kv_tokens.items() if key.partition("|")[0] in wanted]
+    def of(self, models: Iterable[str], engine_args: Sequence[str] = ()) -> Learnt:
+        """What concerns these checkpoints; of KV caches, what engines with the same arguments of their user said."""
+        wanted, mark = set(models), _mark(engine_args)
+        said = ((*key.partition("#"), value) for key, value in self.kv_tokens.items())
+        tokens = [(key, value) for key, _, told, value in said if told == mark and key.partition("|")[0] in wanted]
         factors = [(key, self.corrections.factor(key)) for key in self.corrections.entries if key.model in wanted]
         told = [(key, factor) for key, factor in factors if factor != 1]
         return Learnt(tuple(sorted(tokens)), tuple(sorted(told))) if tokens or told else NOTHING_LEARNT
 
-    def note_kv_tokens(self, plan: Plan, tokens: int) -> bool:
+    def note_kv_tokens(self, plan: Plan, tokens: int, engine_args: Sequence[str] = ()) -> bool:
         """An engine said how much its KV cache holds; True where plans should be made anew."""
-        key = kv_key(plan)
+        mark = _mark(engine_args)
+        key = f"{kv_key(plan)}#{mark}" if mark else kv_key(plan)
         known = self.kv_tokens.pop(key, None)
         if known is not None and not _differs(known, tokens):
             self.kv_tokens[key] = known
@@ -90,6 +93,11 @@ class LearntBook:
             self.kv_tokens = dict(list(self.kv_tokens.items())[-_MOST_ENTRIES:])
         if len(self.corrections.entries) > _MOST_ENTRIES:
             self.corrections = self.corrections.kept(list(self.corrections.entries)[-_MOST_ENTRIES:])
+
+
+def _mark(engine_args: Sequence[str]) -> str:
+    """Of a user's own arguments, any of which may change how much the KV cache holds; empty where there are none."""
+    return revision_digest(tuple(engine_args)) if engine_args else ""
 
 
 def _differs(old: float, new: float) -> bool:
