@@ -70,6 +70,27 @@ async def test_a_restart_writes_nothing(cluster: Stage) -> None:
     assert cluster.picture() == picture
 
 
+async def test_a_restart_tells_no_old_news(empty_cluster: Stage) -> None:
+    """A node was lost, and another replica was asked for: both since the revision was pinned."""
+    cluster = empty_cluster
+    cluster.put(pool("h100"), *(node(f"h100-{letter}", gpus=1) for letter in "abc"))
+    await cluster.start()
+    cluster.put(deployment())
+    await cluster.ready()
+    (lost,) = cluster.nodes_of()
+    cluster.server.delete("nodes", "", lost)
+    await cluster.until(lambda: cluster.nodes_of() not in ([lost], [""], []))
+    await cluster.ready()
+    assert len(cluster.events("Moved")) == 1
+    cluster.edit(replicas=2)
+    await cluster.ready()
+    writes = cluster.writes()
+    for _ in range(2):
+        await cluster.restart()
+        await cluster.rest()
+    assert (cluster.writes(), len(cluster.events("Moved"))) == (writes, 1)
+
+
 async def test_another_renderer_touches_no_deployment(cluster: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release with other engine images leaves what is pinned alone, and repairs from what is pinned."""
     cluster.put(deployment())

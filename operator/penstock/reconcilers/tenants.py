@@ -28,9 +28,10 @@ def build_tenant(world: World, book: FactsBook, custom: Custom[ModelDeployment])
     spec, key = custom.parsed.spec, (custom.namespace, custom.name)
     facts, unknown = _facts(book, key, spec)
     revision = newest(world.revisions.by_owner(custom.uid))
-    current, outdated = _current(world, custom, revision)
     pods = world.pods.by_index("deployment", key)
     mine = [pod for pod in pods if revision is not None and pod.revision == revision.revision]
+    bound = Counter(pod.node for pod in mine if pod.holds_gpus)
+    current, outdated = _current(world, custom, revision, bound)
     pending = [pod for pod in mine if not pod.node and not pod.finished and not pod.terminating]
     namespace = world.namespaces.get("", custom.namespace)
     return Tenant(
@@ -43,14 +44,14 @@ def build_tenant(world: World, book: FactsBook, custom: Custom[ModelDeployment])
         unknown=unknown,
         current=current,
         outdated=outdated,
-        bound=Counter(pod.node for pod in mine if pod.holds_gpus),
+        bound=bound,
         held=_held(pods),
         pending=len(pending),
         pending_since=_oldest(pending),
         waiting_since=_waiting_since(custom),
         gpu_quota=_quota_left(world, custom.namespace),
         failed=_failed(custom),
-        learnt=world.learnt.of(known.model for known in facts.values()),
+        learnt=world.learnt.of((known.model for known in facts.values()), spec.engine_args),
     )
 
 
@@ -69,7 +70,7 @@ def _facts(
 
 
 def _current(
-    world: World, custom: Custom[ModelDeployment], revision: RevisionRecord | None
+    world: World, custom: Custom[ModelDeployment], revision: RevisionRecord | None, bound: Counter[str]
 ) -> tuple[Assignment | None, bool]:
     """What was decided for this very generation, rendered or not; else what the newest revision was rendered from."""
     decided = world.decisions.get((custom.namespace, custom.name))
@@ -77,7 +78,18 @@ def _current(
         return decided.decision.assignment, False
     if revision is None:
         return None, False
-    return revision.assignment, revision.spec_digest != custom.digest
+    wanted = wanted_replicas(custom.parsed.spec) if custom.parsed else 0
+    return _standing(revision.assignment, bound, wanted), revision.spec_digest != custom.digest
+
+
+def _standing(pinned: Assignment, bound: Counter[str], wanted: int) -> Assignment:
+    """The pinned one, on the nodes where all of its replicas run by now.
+
+    Nodes came and went since it was pinned; an operator that just started would take that for news.
+    """
+    if bound.total() != wanted or bound == Counter(pinned.nodes):
+        return pinned
+    return Assignment(pinned.plan, tuple(sorted(bound.elements())))
 
 
 def _held(pods: Sequence[PodRecord]) -> dict[str, int]:
