@@ -179,6 +179,33 @@ def test_a_place_across_a_border_is_left_even_by_what_serves() -> None:
     assert place_one([moved_away], before.tenants[0]).assignment is None
 
 
+IN_EUROPE: dict[str, Any] = {"placement": {"jurisdictions": ["EU"]}}
+FULL = pool("full", on=nodes("full", 1, used=(8,)))
+OUTSIDE: dict[str, tuple[tuple[Pool, ...], tuple[str | None, str]]] = {
+    "no other pool": ((), (None, "OutsideJurisdiction")),
+    "another one that is full": ((FULL,), (None, "NoFreeGPUs")),
+    "another one that can grow": ((pool("full", on=FULL.nodes, growth={"maxNodes": 2}),), ("full", "WaitingForGrowth")),
+    "another one with room": ((pool("free"),), ("free", "Placed")),
+}
+
+
+@pytest.mark.parametrize("who", ["the pool moved", "and the spec was edited", "the border was tightened"])
+@pytest.mark.parametrize(("others", "want"), OUTSIDE.values(), ids=OUTSIDE)
+def test_whoever_moved_it_a_border_is_left(others: tuple[Pool, ...], want: tuple[str | None, str], who: str) -> None:
+    """An edit of the spec lifts no border for what serves."""
+    tightened = who == "the border was tightened"
+    home, away = pool("p"), pool("p", countries=("US",))
+    before = running([away if tightened else home], tenant(spec={} if tightened else IN_EUROPE))
+    asked = tenant(spec=IN_EUROPE | ({"engineArgs": ["--seed=1"]} if "edited" in who else {})).spec
+    serves = changed(before, spec=asked, outdated=who != "the pool moved")
+    decision = place_one([replace(before.pools[0], spec=away.spec), *others], serves)
+    assert (decision.assignment and pool_of(decision), decision.reason) == want
+    if decision.assignment is None:
+        assert decision.most_replicas == 0, "what serves goes on, and no replica more"
+    else:
+        assert "does not lie inside EU any more" in decision.moved_because
+
+
 def outdated_in_a_full_pool(policy: str, *, spare: int = 0) -> Decision:
     spec = {"model": "org/large", "rollout": {"surgePolicy": policy}}
     before = running([pool("p", on=nodes("p", 1, gpus=4 + spare))], tenant(spec=spec))

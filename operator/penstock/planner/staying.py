@@ -15,7 +15,7 @@ from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Re
 from penstock.planner.requirements import requirements_of
 from penstock.planner.unasked import UnaskedRejections
 
-__all__ = ["Recollection", "leaving", "stay"]
+__all__ = ["Recollection", "expelled", "leaving", "stay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +125,15 @@ def _after(footing: Footing) -> str:
 
 def leaving(desk: Desk, tenant: Tenant, plan: Plan, footing: Footing) -> Leaving | None:
     """Whether it must leave its pool, or has waited long enough for room there to look elsewhere."""
-    offer = desk.market.find(plan.pool)
-    banned = _banned(tenant, plan, offer)
-    if banned:
-        return Leaving(plan, 0, banned, must=True)
+    banned = expelled(desk, tenant, plan)
+    if banned is not None:
+        return banned
     failed = next((each.why for each in tenant.failed if each.is_of(plan)), "")
     if failed:
         return Leaving(plan, 0, failed, whole_pool=False)
     if footing.missing <= footing.short_of_quota:
         return None
+    offer = desk.market.find(plan.pool)
     untouched = not (footing.nodes or tenant.pending or tenant.bound or tenant.held)
     if untouched and not (offer and offer.can_grow):
         return Leaving(plan, 0, f"pool {plan.pool} has no room for it any more")
@@ -144,8 +144,13 @@ def leaving(desk: Desk, tenant: Tenant, plan: Plan, footing: Footing) -> Leaving
     return Leaving(plan, len(footing.nodes), why)
 
 
+def expelled(desk: Desk, tenant: Tenant, plan: Plan) -> Leaving | None:
+    """Whether it may not stay whatever else holds: borders and consent bind those that serve, too."""
+    banned = _banned(tenant, plan, desk.market.find(plan.pool))
+    return Leaving(plan, 0, banned, must=True) if banned else None
+
+
 def _banned(tenant: Tenant, plan: Plan, offer: Offer | None) -> str:
-    """Why it may not stay whatever else holds: borders and consent bind those that serve, too."""
     if offer is None:
         return ""
     if not inside_borders(offer.countries, tenant.spec.placement.jurisdictions):
