@@ -302,6 +302,55 @@ def test_a_quota_is_shared_by_the_namespace_and_explained() -> None:
     assert len(nodes_of(place_one([pool("p")], elsewhere, first, second))) == 3
 
 
+FORBIDDEN: dict[str, tuple[int, dict[str, Any], str]] = {
+    "nothing allowed, it cannot grow": (0, {}, "amd"),
+    "nothing allowed, it can grow": (0, GROWING, "amd"),
+    "fewer than wanted": (1, GROWING, "nv"),
+    "all that are wanted": (2, GROWING, "nv"),
+}
+
+
+@pytest.mark.parametrize(("left", "growth", "want"), FORBIDDEN.values(), ids=FORBIDDEN)
+@pytest.mark.parametrize("rivals", [0, 1])
+def test_growth_is_waited_for_only_where_the_quota_allows_it(
+    left: int, growth: dict[str, Any], want: str, rivals: int
+) -> None:
+    pools = [pool("nv", on=nodes("nv", 1, used=(8,)), **growth), pool("amd", accelerator="MI300X", price="5.00")]
+    spec = {"placement": {"pools": ["nv", "amd"]}}
+    asked = tenant(spec=spec, replicas=2, gpu_quota={"requests.nvidia.com/gpu": left})
+    others = [tenant(f"rival-{index}", namespace="other", age=1, spec=spec) for index in range(rivals)]
+    assert pool_of(place_one(pools, asked, *others)) == want
+
+
+QUOTA_GONE = {
+    "it waits for the quota": (MINUTE, {}, ("nv", "QuotaExceeded", 240.0)),
+    "then it moves": (MINUTE * 6, {}, ("amd", "Placed", None)),
+    "what runs stays": (MINUTE * 6, {"bound": {"nv-0": 1}, "held": {"nv-0": 1}}, ("nv", "QuotaExceeded", None)),
+}
+
+
+@pytest.mark.parametrize(("waited", "runs", "want"), QUOTA_GONE.values(), ids=QUOTA_GONE)
+def test_a_quota_that_others_used_up_is_waited_for_then_not(
+    waited: timedelta, runs: dict[str, Any], want: tuple[str, str, float | None]
+) -> None:
+    """While any replica runs it stays: a quota takes nobody's place."""
+    pools = [pool("nv", on=nodes("nv", 1, used=(8,)), **GROWING), pool("amd", accelerator="MI300X", price="5.00")]
+    asked = tenant(spec={"placement": {"pools": ["nv", "amd"], "fallbackAfterSeconds": 300}}, replicas=2)
+    hoped = place_one(pools, asked).assignment
+    late = replace(asked, current=hoped, waiting_since=NOW - waited, gpu_quota={"requests.nvidia.com/gpu": 0}, **runs)
+    decision = place_one(pools, late)
+    assert (pool_of(decision), decision.reason, decision.retry_after_seconds) == want
+    if want[0] == "amd":
+        assert decision.moved_because == "waited 360 s to be allowed room in pool nv"
+
+
+def test_a_quota_that_counts_pods_before_they_are_seen_moves_nobody() -> None:
+    pools = [pool("nv", on=nodes("nv", 1, used=(8,)), **GROWING), pool("amd", accelerator="MI300X", price="5.00")]
+    asked = tenant(spec={"placement": {"pools": ["nv", "amd"]}}, gpu_quota={"requests.nvidia.com/gpu": 1})
+    created = replace(asked, current=place_one(pools, asked).assignment, gpu_quota={"requests.nvidia.com/gpu": 0})
+    assert pool_of(place_one(pools, created)) == "nv"
+
+
 def test_pods_that_exist_are_in_the_quota_already() -> None:
     before = running([pool("p")], tenant(replicas=2, gpu_quota={"nvidia.com/gpu": 0}, spec={"placement": {}}))
     assert before.tenants[0].current is None, "no quota, no place"

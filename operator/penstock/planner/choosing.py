@@ -179,9 +179,9 @@ class _Search:
         return purse.allows(self.tenant.key[0], plan)
 
     def may_grow(self, plan: Plan, nodes: tuple[str, ...] = ()) -> bool:
-        """True where there is money for replicas beyond those on nodes; for all of them beside an older revision."""
-        money = self.money_for(plan)
-        return money is None or money >= (self.tenant.replicas if self.succeeds else len(nodes) + 1)
+        """True where quota and money allow replicas beyond those on nodes; all of them beside an older revision."""
+        allowed = self.desk.ledger.quota_allows(self.tenant.key[0], plan)
+        return allowed is None or allowed >= (self.tenant.replicas if self.succeeds else len(nodes) + 1)
 
 
 def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: Target | None = None) -> Decision | None:
