@@ -286,6 +286,19 @@ def test_an_empty_pool_that_can_grow_is_a_place() -> None:
     assert (nodes_of(decision), decision.reason) == ((), "WaitingForGrowth")
 
 
+@pytest.mark.parametrize("most_nodes", [1, 4])
+@pytest.mark.parametrize("rivals", [0, 1])
+def test_a_new_node_that_shows_no_gpus_yet_is_still_to_come(most_nodes: int, rivals: int) -> None:
+    """It joins before its device plugin has registered: no reason to refuse its pool, or to take a dearer one."""
+    spec = {"placement": {"pools": ["grows", "dear"]}}
+    others = [tenant(f"rival-{index}", age=1, spec=spec) for index in range(rivals)]
+    bare = pool("grows", on=nodes("grows", 1, gpus=0), growth={"maxNodes": most_nodes})
+    decision = place_one([bare, pool("dear", price="9.00")], tenant(spec=spec), *others)
+    assert (pool_of(decision), decision.reason) == ("grows", "WaitingForGrowth")
+    without = pool("grows", on=nodes("grows", 1, gpus=0))
+    assert place_one([without], tenant()).reason == "NoNodes"
+
+
 def test_without_a_preference_room_now_goes_before_growth() -> None:
     pools = [pool("grows", on=nodes("grows", 1, used=(8,)), price="1.00", **GROWING), pool("stands", price="2.00")]
     assert pool_of(place_one(pools, tenant())) == "stands"
