@@ -189,6 +189,34 @@ async def test_a_border_holds_when_the_last_place_inside_dies(empty_cluster: Sta
     assert len(cluster.revisions()) == 1
 
 
+async def test_an_edit_lifts_no_border(empty_cluster: Stage) -> None:
+    """The pool moves, then the spec changes, then more replicas are asked for: what serves goes on, nothing comes."""
+    cluster = empty_cluster
+    cluster.put(pool("h100", countries=("DE",)), node("h100-a"), pool("full", countries=("DE",)))
+    cluster.put(node("full-a", pool="full"), stranger("train", "full-a", 8))
+    cluster.put(deployment(placement={"jurisdictions": ["EU"]}))
+    await cluster.start()
+    await cluster.ready()
+    (revision,) = cluster.revisions()
+    moved = pool("h100", countries=("US",))["spec"]
+    cluster.server.update("inferencepools", "", "h100", lambda live: {**live, "spec": moved})
+    await cluster.until(lambda: cluster.reason("Placed") == "NoFreeGPUs")
+    before = gpus_by_node(cluster)
+    for change in ({"engineArgs": ["--seed=1"]}, {"replicas": 3}):
+        generation = cluster.edit(**change)["metadata"]["generation"]
+        await cluster.until(lambda wanted=generation: cluster.md()["status"]["observedGeneration"] == wanted)
+        await cluster.rest()
+        assert (cluster.reason("Placed"), cluster.reason("Available")) == ("NoFreeGPUs", "Serving")
+        assert gpus_by_node(cluster) == before
+        assert cluster.revisions() == [revision]
+    await cluster.restart()
+    await cluster.rest()
+    assert gpus_by_node(cluster) == before
+    cluster.server.delete("pods", "default", "train", grace=0)
+    await cluster.ready()
+    assert set(cluster.nodes_of()) == {"full-a"}
+
+
 async def test_a_quota_is_respected_and_explained(cluster: Stage) -> None:
     """The namespace's ResourceQuota leaves room for one."""
     hard = {"requests.nvidia.com/gpu": "1"}

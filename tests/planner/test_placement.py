@@ -179,6 +179,33 @@ def test_a_place_across_a_border_is_left_even_by_what_serves() -> None:
     assert place_one([moved_away], before.tenants[0]).assignment is None
 
 
+IN_EUROPE: dict[str, Any] = {"placement": {"jurisdictions": ["EU"]}}
+FULL = pool("full", on=nodes("full", 1, used=(8,)))
+OUTSIDE: dict[str, tuple[tuple[Pool, ...], tuple[str | None, str]]] = {
+    "no other pool": ((), (None, "OutsideJurisdiction")),
+    "another one that is full": ((FULL,), (None, "NoFreeGPUs")),
+    "another one that can grow": ((pool("full", on=FULL.nodes, growth={"maxNodes": 2}),), ("full", "WaitingForGrowth")),
+    "another one with room": ((pool("free"),), ("free", "Placed")),
+}
+
+
+@pytest.mark.parametrize("who", ["the pool moved", "and the spec was edited", "the border was tightened"])
+@pytest.mark.parametrize(("others", "want"), OUTSIDE.values(), ids=OUTSIDE)
+def test_whoever_moved_it_a_border_is_left(others: tuple[Pool, ...], want: tuple[str | None, str], who: str) -> None:
+    """An edit of the spec lifts no border for what serves."""
+    tightened = who == "the border was tightened"
+    home, away = pool("p"), pool("p", countries=("US",))
+    before = running([away if tightened else home], tenant(spec={} if tightened else IN_EUROPE))
+    asked = tenant(spec=IN_EUROPE | ({"engineArgs": ["--seed=1"]} if "edited" in who else {})).spec
+    serves = changed(before, spec=asked, outdated=who != "the pool moved")
+    decision = place_one([replace(before.pools[0], spec=away.spec), *others], serves)
+    assert (decision.assignment and pool_of(decision), decision.reason) == want
+    if decision.assignment is None:
+        assert decision.most_replicas == 0, "what serves goes on, and no replica more"
+    else:
+        assert "does not lie inside EU any more" in decision.moved_because
+
+
 def outdated_in_a_full_pool(policy: str, *, spare: int = 0) -> Decision:
     spec = {"model": "org/large", "rollout": {"surgePolicy": policy}}
     before = running([pool("p", on=nodes("p", 1, gpus=4 + spare))], tenant(spec=spec))
@@ -285,6 +312,19 @@ def test_an_empty_pool_that_can_grow_is_a_place() -> None:
     assert (nodes_of(decision), decision.reason) == ((), "WaitingForGrowth")
 
 
+@pytest.mark.parametrize("most_nodes", [1, 4])
+@pytest.mark.parametrize("rivals", [0, 1])
+def test_a_new_node_that_shows_no_gpus_yet_is_still_to_come(most_nodes: int, rivals: int) -> None:
+    """It joins before its device plugin has registered: no reason to refuse its pool, or to take a dearer one."""
+    spec = {"placement": {"pools": ["grows", "dear"]}}
+    others = [tenant(f"rival-{index}", age=1, spec=spec) for index in range(rivals)]
+    bare = pool("grows", on=nodes("grows", 1, gpus=0), growth={"maxNodes": most_nodes})
+    decision = place_one([bare, pool("dear", price="9.00")], tenant(spec=spec), *others)
+    assert (pool_of(decision), decision.reason) == ("grows", "WaitingForGrowth")
+    without = pool("grows", on=nodes("grows", 1, gpus=0))
+    assert place_one([without], tenant()).reason == "NoNodes"
+
+
 def test_without_a_preference_room_now_goes_before_growth() -> None:
     pools = [pool("grows", on=nodes("grows", 1, used=(8,)), price="1.00", **GROWING), pool("stands", price="2.00")]
     assert pool_of(place_one(pools, tenant())) == "stands"
@@ -299,6 +339,55 @@ def test_a_quota_is_shared_by_the_namespace_and_explained() -> None:
     assert "ResourceQuota of namespace 'team' leaves 0 nvidia.com/gpu" in decisions[second.key].message
     elsewhere = tenant("third", namespace="other", age=2, replicas=3)
     assert len(nodes_of(place_one([pool("p")], elsewhere, first, second))) == 3
+
+
+FORBIDDEN: dict[str, tuple[int, dict[str, Any], str]] = {
+    "nothing allowed, it cannot grow": (0, {}, "amd"),
+    "nothing allowed, it can grow": (0, GROWING, "amd"),
+    "fewer than wanted": (1, GROWING, "nv"),
+    "all that are wanted": (2, GROWING, "nv"),
+}
+
+
+@pytest.mark.parametrize(("left", "growth", "want"), FORBIDDEN.values(), ids=FORBIDDEN)
+@pytest.mark.parametrize("rivals", [0, 1])
+def test_growth_is_waited_for_only_where_the_quota_allows_it(
+    left: int, growth: dict[str, Any], want: str, rivals: int
+) -> None:
+    pools = [pool("nv", on=nodes("nv", 1, used=(8,)), **growth), pool("amd", accelerator="MI300X", price="5.00")]
+    spec = {"placement": {"pools": ["nv", "amd"]}}
+    asked = tenant(spec=spec, replicas=2, gpu_quota={"requests.nvidia.com/gpu": left})
+    others = [tenant(f"rival-{index}", namespace="other", age=1, spec=spec) for index in range(rivals)]
+    assert pool_of(place_one(pools, asked, *others)) == want
+
+
+QUOTA_GONE = {
+    "it waits for the quota": (MINUTE, {}, ("nv", "QuotaExceeded", 240.0)),
+    "then it moves": (MINUTE * 6, {}, ("amd", "Placed", None)),
+    "what runs stays": (MINUTE * 6, {"bound": {"nv-0": 1}, "held": {"nv-0": 1}}, ("nv", "QuotaExceeded", None)),
+}
+
+
+@pytest.mark.parametrize(("waited", "runs", "want"), QUOTA_GONE.values(), ids=QUOTA_GONE)
+def test_a_quota_that_others_used_up_is_waited_for_then_not(
+    waited: timedelta, runs: dict[str, Any], want: tuple[str, str, float | None]
+) -> None:
+    """While any replica runs it stays: a quota takes nobody's place."""
+    pools = [pool("nv", on=nodes("nv", 1, used=(8,)), **GROWING), pool("amd", accelerator="MI300X", price="5.00")]
+    asked = tenant(spec={"placement": {"pools": ["nv", "amd"], "fallbackAfterSeconds": 300}}, replicas=2)
+    hoped = place_one(pools, asked).assignment
+    late = replace(asked, current=hoped, waiting_since=NOW - waited, gpu_quota={"requests.nvidia.com/gpu": 0}, **runs)
+    decision = place_one(pools, late)
+    assert (pool_of(decision), decision.reason, decision.retry_after_seconds) == want
+    if want[0] == "amd":
+        assert decision.moved_because == "waited 360 s to be allowed room in pool nv"
+
+
+def test_a_quota_that_counts_pods_before_they_are_seen_moves_nobody() -> None:
+    pools = [pool("nv", on=nodes("nv", 1, used=(8,)), **GROWING), pool("amd", accelerator="MI300X", price="5.00")]
+    asked = tenant(spec={"placement": {"pools": ["nv", "amd"]}}, gpu_quota={"requests.nvidia.com/gpu": 1})
+    created = replace(asked, current=place_one(pools, asked).assignment, gpu_quota={"requests.nvidia.com/gpu": 0})
+    assert pool_of(place_one(pools, created)) == "nv"
 
 
 def test_pods_that_exist_are_in_the_quota_already() -> None:

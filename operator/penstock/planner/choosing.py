@@ -148,10 +148,14 @@ class _Search:
         return self.leaving is not None and not self.leaving.must
 
     @property
+    def must_leave(self) -> bool:
+        """True where the deployment may not go on as it is."""
+        return self.leaving is not None and self.leaving.must
+
+    @property
     def succeeds(self) -> bool:
         """True where an older revision stands, beside which the new one has to fit."""
-        must = self.leaving is not None and self.leaving.must
-        return bool(self.tenant.held) and (self.tenant.outdated or must)
+        return bool(self.tenant.held) and (self.tenant.outdated or self.must_leave)
 
     @property
     def open_candidates(self) -> tuple[Candidate, ...]:
@@ -175,9 +179,9 @@ class _Search:
         return purse.allows(self.tenant.key[0], plan)
 
     def may_grow(self, plan: Plan, nodes: tuple[str, ...] = ()) -> bool:
-        """True where there is money for replicas beyond those on nodes; for all of them beside an older revision."""
-        money = self.money_for(plan)
-        return money is None or money >= (self.tenant.replicas if self.succeeds else len(nodes) + 1)
+        """True where quota and money allow replicas beyond those on nodes; all of them beside an older revision."""
+        allowed = self.desk.ledger.quota_allows(self.tenant.key[0], plan)
+        return allowed is None or allowed >= (self.tenant.replicas if self.succeeds else len(nodes) + 1)
 
 
 def choose(desk: Desk, tenant: Tenant, leaving: Leaving | None = None, target: Target | None = None) -> Decision | None:
@@ -281,8 +285,8 @@ def _recreated(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
 
 
 def _later(search: _Search) -> Decision | None:
-    """The hope that is left: a pool that can grow."""
-    if search.stays_possible or search.succeeds:
+    """The hope that is left: a pool that can grow; what serves goes on meanwhile unless it must leave."""
+    if search.stays_possible or (search.succeeds and not search.must_leave):
         return None
     for candidate in search.open_candidates:
         nodes = search.room(candidate.plan) if candidate.can_grow else ()
@@ -295,6 +299,9 @@ def _nowhere(search: _Search) -> Decision | None:
     tenant, rejections = search.tenant, (*search.without_room, *search.shortlist.rejections)
     if search.stays_possible:
         return None
+    if search.must_leave:
+        # Its pods go on, as they were legal when they came; no more of them come.
+        return Decision(None, rejections, *why_nothing_fits(rejections), most_replicas=0)
     if tenant.outdated and tenant.current is not None and search.shortlist.candidates:
         missing = search.without_room[0]
         message = (
@@ -367,6 +374,7 @@ def _grow(search: _Search, plan: Plan, nodes: tuple[str, ...]) -> Decision:
         _losers(search, plan),
         DecisionReason.WAITING_FOR_GROWTH,
         message,
+        moved_because=search.leaving.why if search.leaving else "",
         retry_after_seconds=patience if patience > 0 else None,
         most_replicas=most,
     )

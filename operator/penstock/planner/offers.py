@@ -50,7 +50,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One pool. `node_gpus` is its largest node (a full one of its kind where it has none yet but can grow).
+    """One pool. `node_gpus` is its largest node (a full one of its kind where none shows GPUs yet but it can grow).
 
     `rdma`: pods here can get the network that carries a KV cache from one node to another.
     """
@@ -102,9 +102,10 @@ def _interned(offers: tuple[Offer, ...], rates: Rates) -> Market:
 
 def _offer(pool: Pool) -> Offer:
     spec, allowed = pool.spec, pool.spec.allowed_namespaces
-    can_grow = spec.growth is not None and spec.growth.max_nodes > len(pool.nodes)
+    # A node joins before its device plugin has told of its GPUs: until then it is one that is still to come.
+    can_grow = spec.growth is not None and spec.growth.max_nodes > sum(node.gpus > 0 for node in pool.nodes)
     largest = max((node.gpus for node in pool.nodes), default=0)
-    if not pool.nodes and can_grow and pool.accelerator is not None:
+    if largest == 0 and can_grow and pool.accelerator is not None:
         largest = min(pool.accelerator.scale_up_domain, _LARGEST_NODE_GPUS)
     return Offer(
         name=pool.name,

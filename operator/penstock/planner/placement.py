@@ -22,7 +22,7 @@ from penstock.planner.footing import Footing, await_pods, repair, stand
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Assignment, Decision
 from penstock.planner.requirements import requirements_of
-from penstock.planner.staying import Recollection, leaving, stay
+from penstock.planner.staying import Recollection, expelled, leaving, stay
 
 __all__ = ["place"]
 
@@ -62,8 +62,10 @@ def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     standing.sort(key=lambda each: each[0].spec.rollout.surge_policy is SurgePolicy.RECREATE)
     footings = [(tenant, stand(tenant, current, desk.ledger)) for tenant, current in standing]
     for tenant, footing in footings:
-        if tenant.outdated or tenant.current is None:
+        if tenant.current is None:
             unsettled.append(_Unsettled(tenant, footing))
+        elif tenant.outdated:
+            unsettled.append(_Unsettled(tenant, footing, expelled(desk, tenant, tenant.current.plan)))
         else:
             decisions[tenant.key], left = _stay(desk, tenant, tenant.current, footing)
             unsettled.extend([left] if left else [])

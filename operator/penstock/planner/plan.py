@@ -208,7 +208,8 @@ class Decision:
 
     `assignment` None: it fits nowhere (or waits). `moved_because` names why a current assignment
     was left; empty where nothing moved. `retry_after_seconds`: decide again then even if nothing
-    changes (a fallback timer runs). `most_replicas`: spending limits leave money for no more than these; None: for all.
+    changes (a fallback timer runs). `most_replicas`: no more than these may come, for want of money or because of a
+    border; None: all.
     """
 
     assignment: Assignment | None

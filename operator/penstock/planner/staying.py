@@ -15,7 +15,7 @@ from penstock.planner.plan import Assignment, Decision, DecisionReason, Plan, Re
 from penstock.planner.requirements import requirements_of
 from penstock.planner.unasked import UnaskedRejections
 
-__all__ = ["Recollection", "leaving", "stay"]
+__all__ = ["Recollection", "expelled", "leaving", "stay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +101,15 @@ def _short(
     if footing.short_of_quota >= footing.missing:
         of_money = why.reason is RejectionReason.BUDGET
         reason = RejectionReason.BUDGET if of_money else RejectionReason.QUOTA
-        return Decision(assignment, rejections, reason, message)
+        again = None if footing.nodes else _when_patience_ends(desk, tenant)
+        return Decision(assignment, rejections, reason, message, retry_after_seconds=again)
+    again = _when_patience_ends(desk, tenant)
+    return Decision(assignment, rejections, _waiting(desk, plan, footing), message, retry_after_seconds=again)
+
+
+def _when_patience_ends(desk: Desk, tenant: Tenant) -> float | None:
     patience = desk.patience_left(tenant)
-    return Decision(
-        assignment,
-        rejections,
-        _waiting(desk, plan, footing),
-        message,
-        retry_after_seconds=patience if patience > 0 else None,
-    )
+    return patience if patience > 0 else None
 
 
 def _waiting(desk: Desk, plan: Plan, footing: Footing) -> DecisionReason:
@@ -125,27 +125,35 @@ def _after(footing: Footing) -> str:
 
 def leaving(desk: Desk, tenant: Tenant, plan: Plan, footing: Footing) -> Leaving | None:
     """Whether it must leave its pool, or has waited long enough for room there to look elsewhere."""
-    offer = desk.market.find(plan.pool)
-    banned = _banned(tenant, plan, offer)
-    if banned:
-        return Leaving(plan, 0, banned, must=True)
+    banned = expelled(desk, tenant, plan)
+    if banned is not None:
+        return banned
     failed = next((each.why for each in tenant.failed if each.is_of(plan)), "")
     if failed:
         return Leaving(plan, 0, failed, whole_pool=False)
-    if footing.missing <= footing.short_of_quota:
+    forbidden = footing.missing <= footing.short_of_quota
+    if forbidden and (footing.nodes or not footing.missing):
         return None
+    offer = desk.market.find(plan.pool)
     untouched = not (footing.nodes or tenant.pending or tenant.bound or tenant.held)
-    if untouched and not (offer and offer.can_grow):
+    # A quota counts pods a moment before they are seen, and gone ones a moment longer: it is never believed at once.
+    if untouched and not forbidden and not (offer and offer.can_grow):
         return Leaving(plan, 0, f"pool {plan.pool} has no room for it any more")
     if desk.patience_left(tenant) > 0:
         return None
     gone = "" if offer else ", which is gone"
-    why = f"waited {desk.waited_seconds(tenant):.0f} s for room in pool {plan.pool}{gone}{_after(footing)}"
+    what = "to be allowed room" if forbidden else "for room"
+    why = f"waited {desk.waited_seconds(tenant):.0f} s {what} in pool {plan.pool}{gone}{_after(footing)}"
     return Leaving(plan, len(footing.nodes), why)
 
 
+def expelled(desk: Desk, tenant: Tenant, plan: Plan) -> Leaving | None:
+    """Whether it may not stay whatever else holds: borders and consent bind those that serve, too."""
+    banned = _banned(tenant, plan, desk.market.find(plan.pool))
+    return Leaving(plan, 0, banned, must=True) if banned else None
+
+
 def _banned(tenant: Tenant, plan: Plan, offer: Offer | None) -> str:
-    """Why it may not stay whatever else holds: borders and consent bind those that serve, too."""
     if offer is None:
         return ""
     if not inside_borders(offer.countries, tenant.spec.placement.jurisdictions):

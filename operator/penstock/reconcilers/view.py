@@ -50,7 +50,7 @@ class View:
 
     @property
     def wanted(self) -> int:
-        """How many replicas its users want, as far as spending limits allow; what serves is left alone."""
+        """How many replicas its users want, as far as spending limits and borders allow; what serves is left alone."""
         wanted = wanted_replicas(self.custom.parsed.spec) if self.custom.parsed else 0
         decision = self.decided.decision if self.decided else None
         if decision is None or decision.most_replicas is None:

@@ -63,14 +63,14 @@ def room_of(pool: Pool, ledger: Ledger) -> Room:
     """The pool's room as the ledger has it now."""
     free = tuple(sorted(left for node in pool.nodes if (left := ledger.free[node.name]) > 0))
     largest = max((node.gpus for node in pool.nodes), default=0)
-    if not pool.nodes and pool.accelerator is not None:
+    if largest == 0 and pool.accelerator is not None:
         largest = min(pool.accelerator.scale_up_domain, _LARGEST_NODE_GPUS)
     growth, price = pool.spec.growth, pool.spec.price
     return Room(
         pool=pool.name,
         free=free,
         node_gpus=largest,
-        more_nodes=max(0, growth.max_nodes - len(pool.nodes)) if growth else 0,
+        more_nodes=max(0, growth.max_nodes - sum(node.gpus > 0 for node in pool.nodes)) if growth else 0,
         capacity_type=price.capacity_type if price else CapacityType.ON_DEMAND,
     )
 
