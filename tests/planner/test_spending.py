@@ -63,7 +63,7 @@ def test_what_waits_for_new_nodes_is_counted_before_it_has_pods() -> None:
     rendered = replace(first, current=decisions[0].assignment)
     again = placed("3.00", (EMPTY,), rendered, second)
     assert [each.reason for each in again] == ["WaitingForGrowth", "BudgetExceeded"]
-    coming = replace(rendered, pending=1, pending_since=NOW)
+    coming = replace(rendered, pending=1, waiting_since=NOW)
     assert [each.reason for each in placed("3.00", (EMPTY,), coming, second)] == ["WaitingForGrowth", "BudgetExceeded"]
 
 
