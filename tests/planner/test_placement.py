@@ -157,7 +157,7 @@ def test_a_lost_node_without_another(
 ) -> None:
     spec = {"placement": {"fallbackAfterSeconds": patience}}
     before = running([pool("p", price="1.00"), pool("q", price="9.00")], tenant(spec=spec))
-    lost = changed(before, bound={}, held={}, pending=1, pending_since=NOW - waited)
+    lost = changed(before, bound={}, held={}, pending=1, waiting_since=NOW - waited)
     decision = place_one(with_nodes(before, "p-0", ready=False, used=0), lost)
     assert (pool_of(decision), decision.reason, decision.retry_after_seconds) == (want, reason, again)
     assert bool(decision.moved_because) == (want == "q")
@@ -165,7 +165,7 @@ def test_a_lost_node_without_another(
 
 def test_it_does_not_move_for_a_place_that_holds_fewer() -> None:
     before = running([pool("p", on=nodes("p", 1, gpus=4), price="1.00"), pool("q", on=0)], tenant(replicas=4))
-    asked = changed(before, replicas=6, pending=2, pending_since=NOW - MINUTE * 60)
+    asked = changed(before, replicas=6, pending=2, waiting_since=NOW - MINUTE * 60)
     decision = place_one([*before.pools, pool("r", on=nodes("r", 1, gpus=2))], asked)
     assert (pool_of(decision), len(nodes_of(decision)), decision.reason) == ("p", 4, "PartlyPlaced")
 
@@ -249,7 +249,7 @@ def test_beside_the_old_revision_stays_beside_it(policy: str) -> None:
     before = running([pool("p", on=nodes("p", 1, gpus=8))], tenant(spec={**LARGE, "rollout": {"surgePolicy": policy}}))
     decision = place_one(before.pools, changed(before, outdated=True))
     assert decision.reason == "Placed"
-    pending = changed(before, current=decision.assignment, bound={}, pending=1, pending_since=NOW)
+    pending = changed(before, current=decision.assignment, bound={}, pending=1)
     rival = tenant("rival", age=9, spec=LARGE)
     decisions = place(fleet(before.pools, pending, rival), NOW)
     assert decisions[pending.key].reason == "Kept"
@@ -262,9 +262,7 @@ def test_under_wait_no_gpu_of_the_old_revision_is_promised() -> None:
     before = running([pool("p", on=nodes("p", 1, gpus=8))], tenant(spec=spec))
     decision = place_one(before.pools, changed(before, outdated=True))
     (full,) = (replace(each, nodes=tuple(replace(node, used=8) for node in each.nodes)) for each in before.pools)
-    pending = changed(
-        before, current=decision.assignment, bound={}, pending=1, pending_since=NOW - MINUTE * 60, waiting_since=NOW
-    )
+    pending = changed(before, current=decision.assignment, bound={}, pending=1, waiting_since=NOW - MINUTE * 60)
     assert nodes_of(place_one([full], pending)) == ()
     assert pool_of(place_one([full, pool("q", price="9.00")], pending)) == "q"
 
@@ -444,7 +442,7 @@ def test_scaling_from_zero_takes_another_pool_at_once_where_its_own_is_full() ->
 
 def test_a_pool_that_is_gone_is_left_after_the_fall_back_time() -> None:
     before = running([pool("p", price="1.00"), pool("q")], tenant())
-    gone = changed(before, bound={}, held={}, pending=1, pending_since=NOW - MINUTE * 10)
+    gone = changed(before, bound={}, held={}, pending=1, waiting_since=NOW - MINUTE * 10)
     decision = place_one([pool("q")], gone)
     assert pool_of(decision) == "q"
     assert "which is gone" in decision.moved_because
@@ -477,7 +475,7 @@ def test_the_only_node_of_a_pool_is_drained(
 ) -> None:
     q = pool("q", price="9.00", on=nodes("q", other[0], gpus=other[1]))
     before = running([pool("p"), q], tenant(replicas=replicas))
-    pools, waiting = drained(before, pending_since=NOW - waited)
+    pools, waiting = drained(before, waiting_since=NOW - waited)
     decision = place_one(pools, waiting)
     assert (pool_of(decision), len(nodes_of(decision)), decision.reason) == want
 
@@ -485,7 +483,7 @@ def test_the_only_node_of_a_pool_is_drained(
 def test_a_node_that_is_drained_gives_its_replica_to_another_of_the_pool() -> None:
     before = running([pool("p", on=2, price="1.00"), pool("q")], tenant(replicas=2))
     assert before.tenants[0].bound == {"p-0": 2}
-    pools, waiting = drained(before, pending_since=NOW)
+    pools, waiting = drained(before, waiting_since=NOW)
     decision = place_one(pools, waiting)
     assert sorted(nodes_of(decision)) == ["p-0", "p-1"]
     assert decision.reason == "Placed"

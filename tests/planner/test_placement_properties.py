@@ -149,7 +149,7 @@ def shaken_tenants(draw: Draw, running: Tenant) -> Tenant:
         bound=bound,
         held={node: count * gpus for node, count in bound.items()},
         pending=len(gone),
-        pending_since=NOW - timedelta(seconds=draw(st.sampled_from((10, 1000)))) if gone else None,
+        waiting_since=NOW - timedelta(seconds=draw(st.sampled_from((10, 1000)))) if gone else None,
         replicas=draw(st.sampled_from((running.replicas, running.replicas, 1, 4))),
     )
     if draw(st.booleans()):

@@ -63,7 +63,7 @@ def test_what_waits_for_new_nodes_is_counted_before_it_has_pods() -> None:
     rendered = replace(first, current=decisions[0].assignment)
     again = placed("3.00", (EMPTY,), rendered, second)
     assert [each.reason for each in again] == ["WaitingForGrowth", "BudgetExceeded"]
-    coming = replace(rendered, pending=1, pending_since=NOW)
+    coming = replace(rendered, pending=1, waiting_since=NOW)
     assert [each.reason for each in placed("3.00", (EMPTY,), coming, second)] == ["WaitingForGrowth", "BudgetExceeded"]
 
 
@@ -86,7 +86,7 @@ def test_both_revisions_cost_money_until_the_old_one_is_gone() -> None:
     other = tenant("other", age=5, replicas=2)
     decided, refused = placed("8.00", before.pools, replace(before.tenants[0], outdated=True), other)
     assert (decided.reason, refused.reason) == ("Placed", "BudgetExceeded")
-    pending = replace(before.tenants[0], current=decided.assignment, bound={}, pending=2, pending_since=NOW)
+    pending = replace(before.tenants[0], current=decided.assignment, bound={}, pending=2)
     assert [each.reason for each in placed("8.00", before.pools, pending, other)] == ["Kept", "BudgetExceeded"]
     alone = replace(pending, held={})
     assert [each.reason for each in placed("8.00", before.pools, alone, other)] == ["Kept", "Placed"]

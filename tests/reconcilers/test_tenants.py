@@ -1,5 +1,6 @@
 """From one deployment's records to the tenant that is placed."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from builders.live import gpu_pod, live
@@ -19,11 +20,15 @@ def world() -> World:
     return World(enqueue=lambda _key: None, enqueue_after=lambda _key, _seconds: None)
 
 
-def build(made: World, *, status: dict[str, Any] | None = None, **spec: Any) -> Tenant | None:
-    """The tenant of a deployment of a model of the catalogue."""
+def deployment(**spec: Any) -> dict[str, Any]:
+    """A live one of a model of the catalogue."""
     content = {"model": "Qwen/Qwen3-8B", **spec}
-    found = live("ModelDeployment", "chat", namespace="team", api_version="penstock.dev/v1alpha1", spec=content)
-    custom = Custom.of({**found, "status": status or {}}, ModelDeployment)
+    return live("ModelDeployment", "chat", namespace="team", api_version="penstock.dev/v1alpha1", spec=content)
+
+
+def build(made: World, *, status: dict[str, Any] | None = None, **spec: Any) -> Tenant | None:
+    """The tenant of that deployment."""
+    custom = Custom.of({**deployment(**spec), "status": status or {}}, ModelDeployment)
     return build_tenant(made, FactsBook(hub_enabled=False), custom)
 
 
@@ -90,12 +95,11 @@ def test_the_namespaces_labels_decide_on_pools() -> None:
 
 
 def test_how_long_it_waits_outlives_a_restart() -> None:
-    """The status remembers since when; a reason that is no waiting starts no clock."""
-
-    def since(reason: str) -> Any:
-        placed = {"type": "Placed", "status": "False", "reason": reason, "lastTransitionTime": "2026-11-01T00:00:00Z"}
-        tenant = build(world(), status={"conditions": [placed]})
-        return tenant.waiting_since if tenant else None
-
-    assert since("WaitingForGrowth") is not None
-    assert since("NoFreeGPUs") is None
+    """The status remembers since when."""
+    digest = Custom.of(deployment(), ModelDeployment).digest
+    told = {"pool": "h100", "sinceTime": "2026-11-01T00:00:00Z", "specDigest": digest}
+    tenant, new = build(world(), status={"waiting": told}), build(world())
+    assert tenant is not None
+    assert new is not None
+    assert tenant.waiting_since == datetime(2026, 11, 1, tzinfo=UTC)
+    assert new.waiting_since is None

@@ -158,7 +158,7 @@ class Placement(Model):
     jurisdictions: Annotated[tuple[Jurisdiction, ...], Field(max_length=16), as_set()] = ()
     """Countries or blocs; all of a pool's countries must lie in one of them. Left out: anywhere."""
     fallback_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
-    """How long to wait for the preferred pool before the next one is taken, in seconds."""
+    """How long to wait for room in the preferred pool, or in its own, before the next one is taken, in seconds."""
     max_price_per_replica_hour: Amount | None = None
     """The most that one replica may cost for an hour; left out: no ceiling."""
     capacity_types: Annotated[tuple[CapacityType, ...], Field(max_length=3), as_set()] = ()

@@ -17,6 +17,7 @@ __all__ = [
     "ProposalStatus",
     "RejectedAlternative",
     "ReportedStatus",
+    "WaitingStatus",
 ]
 
 
@@ -107,6 +108,17 @@ class FailedStart(Model):
     """The digest of the spec that it failed for; another spec is tried anew."""
 
 
+class WaitingStatus(Model):
+    """A wait for room: one and the same while the pool and the spec are."""
+
+    pool: Annotated[str, Field(max_length=63)] = ""
+    """The pool in which room for replicas is lacking."""
+    since_time: datetime | None = None
+    """Since when it has been lacking without a break; `placement.fallbackAfterSeconds` counts from here."""
+    spec_digest: Annotated[str, Field(max_length=32)] = ""
+    """The digest of the spec that waits; another spec waits anew."""
+
+
 class ReportedStatus(Model):
     """What the engines of the serving revision say of themselves; coarse, and as it was while none can be asked."""
 
@@ -162,6 +174,8 @@ class ModelDeploymentStatus(Status):
     """Alternatives that lost when the plan was made."""
     failed: Annotated[tuple[FailedStart, ...], Field(max_length=8), atomic()] = ()
     """Ways to run it whose engines never became ready, the oldest first."""
+    waiting: WaitingStatus | None = None
+    """The room that it waits for; absent while it waits for none."""
     reported: ReportedStatus | None = None
     """What the engines say of themselves."""
     proposal: ProposalStatus | None = None

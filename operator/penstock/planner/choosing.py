@@ -37,9 +37,8 @@ class Desk:
     _by_key: dict[DeploymentKey, Tenant] | None = field(default=None)
 
     def waited_seconds(self, tenant: Tenant) -> float:
-        """Since the oldest pending pod, or since it said that it waits; 0 where it waits from now on."""
-        since = min((each for each in (tenant.pending_since, tenant.waiting_since) if each), default=self.now)
-        return max(0.0, (self.now - since).total_seconds())
+        """Since it first said that it waits; 0 where it waits from now on."""
+        return max(0.0, (self.now - (tenant.waiting_since or self.now)).total_seconds())
 
     def patience_left(self, tenant: Tenant) -> float:
         """Seconds until the deployment falls back to another pool; 0 or less: at once."""

@@ -103,8 +103,8 @@ class Tenant:
     of it; absent: not known, `unknown` says why. `current` is the assignment that its newest revision was rendered
     from, `outdated` is true where the spec no longer asks for that. `bound` counts the newest
     revision's pods per node; `held` are the GPUs per node that pods of all its revisions hold (they
-    are part of `Node.used`); `pending` counts pods of the newest revision bound to no node, since
-    `pending_since`. `waiting_since` is when it last lost its hope of the preferred pool.
+    are part of `Node.used`); `pending` counts pods of the newest revision bound to no node.
+    `waiting_since` is since when room in its pool has been lacking; None while none is.
     `gpu_quota` is what the namespace's ResourceQuota still allows per GPU resource. `failed` are the plans whose
     engines never started under this very spec, the oldest first. `learnt` is what engines taught of its checkpoints.
     """
@@ -121,7 +121,6 @@ class Tenant:
     bound: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     pending: int = 0
-    pending_since: datetime | None = None
     waiting_since: datetime | None = None
     gpu_quota: Mapping[str, int] = field(default_factory=dict)
     failed: tuple[FailedPlan, ...] = ()

@@ -24,6 +24,7 @@ from penstock.reconcilers.readings import PodReading, reported_status
 from penstock.reconcilers.removal import Removal
 from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.view import View
+from penstock.reconcilers.waiting import known_wait
 from penstock.render.names import DEPLOYMENT_LABEL, ROLE_LABEL
 from penstock.render.services import SERVICE_PORT
 from penstock.rollout.drain import Drained, Routed
@@ -75,6 +76,7 @@ def build_status(view: View, outcome: Outcome, *, now: datetime) -> dict[str, An
         next_plan=_plan(view, old, target, now) if target and target is not serving else None,
         rejected=_rejected(view, old),
         failed=outcome.failed,
+        waiting=known_wait(view.custom, view.decided),
         reported=reported,
         proposal=outcome.proposal,
         address=_address(view) if serving else "",

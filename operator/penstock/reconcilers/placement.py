@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from penstock.cluster.events import EventRecorder, Reference
 from penstock.cluster.resources import MODEL_DEPLOYMENTS
@@ -20,6 +21,7 @@ from penstock.reconcilers.keys import REPLANNING
 from penstock.reconcilers.proposals import offered_statuses
 from penstock.reconcilers.replanning import Replanning
 from penstock.reconcilers.tenants import build_tenant
+from penstock.reconcilers.waiting import known_wait, next_wait
 from penstock.reconcilers.world import Candidate, Decided, World
 from penstock.workqueue.clock import Clock
 from penstock.workqueue.workers import Result
@@ -68,9 +70,9 @@ class PlacementReconciler:
         moves = self.replanning.moves(fleet)
         if moves:
             fleet = replace(fleet, moves=moves)
-        candidates = dict(self.world.tenants)
-        decisions = await asyncio.to_thread(place, fleet, self.clock.now())
-        await self._keep(candidates, decisions)
+        candidates, now = dict(self.world.tenants), self.clock.now()
+        decisions = await asyncio.to_thread(place, fleet, now)
+        await self._keep(candidates, decisions, now)
         elapsed = self.clock.monotonic() - started
         self.metrics.placement_seconds.observe(elapsed)
         # A burst of changes shares passes: at most a tenth of a core goes into placing.
@@ -122,15 +124,17 @@ class PlacementReconciler:
             world.tenants.pop(key, None)
             world.decisions.pop(key, None)
         else:
-            world.tenants[key] = Candidate(tenant, custom.uid, custom.generation, custom.digest)
+            waiting = known_wait(custom, world.decisions.get(key))
+            world.tenants[key] = Candidate(tenant, custom.uid, custom.generation, custom.digest, waiting)
 
     async def _keep(
-        self, candidates: Mapping[DeploymentKey, Candidate], decisions: Mapping[DeploymentKey, Decision]
+        self, candidates: Mapping[DeploymentKey, Candidate], decisions: Mapping[DeploymentKey, Decision], now: datetime
     ) -> None:
         for number, (key, decision) in enumerate(decisions.items(), start=1):
             candidate = candidates[key]
             digest = candidate.digest if answers_spec(decision) else ""
-            self._keep_one(key, Decided(candidate.uid, candidate.generation, decision, digest))
+            waiting = next_wait(candidate.waiting, decision, candidate.digest, now)
+            self._keep_one(key, Decided(candidate.uid, candidate.generation, decision, digest, waiting))
             if number % _DECISIONS_PER_TURN == 0:
                 await asyncio.sleep(0)
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 
 from penstock.api.modeldeployment import ModelDeployment, ModelDeploymentSpec
 from penstock.api.plan_status import FailedStart
@@ -15,7 +14,8 @@ from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.facts import FactsBook, checkpoints_of
 from penstock.reconcilers.failing import failed_plans
 from penstock.reconcilers.revisions import RevisionRecord, newest
-from penstock.reconcilers.stored import PodRecord, parse_time
+from penstock.reconcilers.stored import PodRecord
+from penstock.reconcilers.waiting import known_wait
 from penstock.reconcilers.world import World
 
 __all__ = ["build_tenant"]
@@ -34,6 +34,7 @@ def build_tenant(world: World, book: FactsBook, custom: Custom[ModelDeployment])
     current, outdated = _current(world, custom, revision, bound)
     pending = [pod for pod in mine if not pod.node and not pod.finished and not pod.terminating]
     namespace = world.namespaces.get("", custom.namespace)
+    wait = known_wait(custom, world.decisions.get(key))
     return Tenant(
         key=key,
         created=custom.created,
@@ -47,8 +48,7 @@ def build_tenant(world: World, book: FactsBook, custom: Custom[ModelDeployment])
         bound=bound,
         held=_held(pods),
         pending=len(pending),
-        pending_since=_oldest(pending),
-        waiting_since=_waiting_since(custom),
+        waiting_since=wait.since_time if wait else None,
         gpu_quota=_quota_left(world, custom.namespace),
         failed=_failed(custom),
         learnt=world.learnt.of((known.model for known in facts.values()), spec.engine_args),
@@ -98,18 +98,6 @@ def _held(pods: Sequence[PodRecord]) -> dict[str, int]:
         if pod.holds_gpus:
             held[pod.node] = held.get(pod.node, 0) + sum(pod.gpus.values())
     return held
-
-
-def _oldest(pods: Sequence[PodRecord]) -> datetime | None:
-    return min((pod.created for pod in pods if pod.created is not None), default=None)
-
-
-def _waiting_since(custom: Custom[ModelDeployment]) -> datetime | None:
-    """Since when `Placed` says that it waits: kept in the status, so that a restart does not start the clock anew."""
-    for condition in custom.status.get("conditions", ()):
-        if condition["type"] == "Placed" and condition["reason"].startswith("WaitingFor"):
-            return parse_time(condition.get("lastTransitionTime"))
-    return None
 
 
 def _failed(custom: Custom[ModelDeployment]) -> tuple[FailedPlan, ...]:

@@ -13,7 +13,7 @@ from penstock.api.inferencepool import InferencePool
 from penstock.api.meta import Resource
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.modelprovider import ModelProvider
-from penstock.api.plan_status import ProposalStatus
+from penstock.api.plan_status import ProposalStatus, WaitingStatus
 from penstock.api.route import Route
 from penstock.cluster.barred import Barred
 from penstock.cluster.scope import Scope
@@ -77,22 +77,25 @@ class Decided:
     """A decision, and the life and generation of the deployment that it was made for.
 
     `final_digest` is the digest of the spec that the assignment answers; empty where there is none or it only waits.
+    `waiting` is the room that it waits for, and since when.
     """
 
     uid: str
     generation: int
     decision: Decision
     final_digest: str = ""
+    waiting: WaitingStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tenant, and the life and generation of the deployment that it was built from."""
+    """A tenant, the life and generation of the deployment that it was built from, and what it was waiting for."""
 
     tenant: Tenant
     uid: str
     generation: int
     digest: str
+    waiting: WaitingStatus | None = None
 
 
 @dataclass(slots=True)
