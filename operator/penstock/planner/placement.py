@@ -20,6 +20,7 @@ from penstock.planner.fleetwide.together import Joint, decide_together, in_dispu
 from penstock.planner.footing import Footing, await_pods, repair, stand
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Assignment, Decision
+from penstock.planner.prices import at_todays_prices
 from penstock.planner.requirements import requirements_of
 from penstock.planner.staying import Recollection, leaving, stay
 
@@ -44,6 +45,7 @@ class _Unsettled:
 
 def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     """Decide for every tenant; no node is ever promised more GPUs than it has free."""
+    fleet = at_todays_prices(fleet)
     tenants = tuple(sorted(fleet.tenants, key=attrgetter("created", "key")))
     desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools, fleet.rates), tenants=tenants, now=now)
     decisions: dict[DeploymentKey, Decision] = {}

@@ -17,6 +17,7 @@ from penstock.planner.fleetwide.movers import fixed_promises, movers, waiters
 from penstock.planner.fleetwide.problem_of import Statement, state
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Decision, Plan
+from penstock.planner.prices import at_todays_prices
 from penstock.planner.spending import Purse
 
 __all__ = ["LEAST_SAVING_PERCENT", "Proposal", "propose"]
@@ -51,6 +52,7 @@ def propose(
 
     The same fleet gives the same answer, unless the time limit ends the search.
     """
+    fleet = at_todays_prices(fleet)
     ledger, market = Ledger.of(fleet), market_of(fleet.pools, fleet.rates)
     moving = movers(fleet, decisions, market, ledger)
     if not moving:
