@@ -51,3 +51,22 @@ async def test_without_the_users_word_nothing_moves(empty_cluster: Stage) -> Non
     await cluster.rest()
     assert cluster.nodes_of() == ["dear-a"]
     assert cluster.events("Moved") == []
+
+
+async def test_another_price_is_told_once_and_starts_nothing_anew(empty_cluster: Stage) -> None:
+    """What runs costs what its pool costs today, for this operator and for the next one."""
+    cluster = empty_cluster
+    await cluster.start()
+    cluster.put(pool("h100", price="2.00"), node("a"), deployment())
+    await cluster.ready()
+    revisions = cluster.revisions()
+    dearer = pool("h100", price="3.00")["spec"]
+    cluster.server.update("inferencepools", "", "h100", lambda live: {**live, "spec": {**live["spec"], **dearer}})
+    await cluster.until(lambda: cluster.md()["status"]["plan"]["costPerReplicaHour"] == "3.00 USD")
+    await cluster.rest()
+    assert cluster.revisions() == revisions
+    before = cluster.writes()
+    await cluster.restart()
+    await cluster.rest()
+    assert cluster.md()["status"]["plan"]["costPerHour"] == "3.00 USD"
+    assert cluster.writes() == before

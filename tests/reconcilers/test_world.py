@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders.live import gpu_node, gpu_pod, live
+from builders.plans import plan
 from penstock.api.inferencepool import InferencePool
 from penstock.api.modeldeployment import ModelDeployment
+from penstock.planner.plan import Assignment
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
+from penstock.reconcilers.revisions import RevisionRecord
 from penstock.reconcilers.stored import Child, slim_child, slim_node, slim_pod
 from penstock.reconcilers.world import World
 
@@ -49,6 +52,14 @@ def custom(*, generation: int = 1, uid: str = "uid-chat") -> Custom[ModelDeploym
     )
     found["metadata"] |= {"uid": uid, "generation": generation}
     return Custom.of(found, ModelDeployment)
+
+
+def priced(price: str, *, generation: int, name: str = "h100") -> Custom[InferencePool]:
+    """A pool at that price."""
+    spec = {"nodeSelector": {"pool": name}, "price": {"perGPUHour": price}}
+    found = live("InferencePool", name, api_version="penstock.dev/v1alpha1", spec=spec)
+    found["metadata"] |= {"uid": f"uid-{name}", "generation": generation}
+    return Custom.of(found, InferencePool)
 
 
 def child(owner: str = "uid-chat") -> Child:
@@ -116,6 +127,20 @@ def test_a_pod_that_is_bound_changes_the_fleet() -> None:
     for fields, want in PHASES.values():
         made.on_pod(slim_pod(pending), slim_pod(gpu_pod("p", namespace="team", labels=LABELS, **fields)))
         assert calls.take() == want
+
+
+def test_another_price_brings_whoever_has_a_revision_in_the_pool() -> None:
+    """Their statuses say what they cost."""
+    made, calls = world()
+    made.revisions.put(
+        RevisionRecord("team", "chat-abc", "r", "1", "uid-chat", "abc", 1, "", Assignment(plan(pool="h100"), ()), {})
+    )
+    made.on_pool(priced("2.00", generation=1), priced("3.00", generation=2))
+    assert calls.take() == {CHAT, POOL, PLACEMENT}
+    made.on_pool(priced("3.00", generation=2), priced("3.00", generation=3))
+    assert calls.take() == {POOL, PLACEMENT}
+    made.on_pool(priced("2.00", generation=1, name="other"), priced("3.00", generation=2, name="other"))
+    assert calls.take() == {POOL, PLACEMENT}
 
 
 def test_a_strangers_pod_brings_no_deployment() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from builders.plans import checkpoint, plan
 from builders.revisions import CASES, replanned, revision_request
-from penstock.api.quantities import format_bytes, parse_bytes
+from penstock.api.quantities import Money, format_bytes, parse_bytes
 from penstock.api.refusals import Refused
 from penstock.render.names import HTTP_PORT
 from penstock.render.revisions import (
@@ -354,6 +354,13 @@ def test_replanned_memory_is_a_new_revision() -> None:
     request = CASES["vllm-claim"]
     memory = replace(request.assignment.plan.memory, kv_bytes=1)
     assert render_revision(replanned(request, memory=memory)).name != render_revision(request).name
+
+
+@every_case
+def test_a_price_is_no_part_of_what_is_rendered(name: str) -> None:
+    """It changes without anybody's deployment: nothing may be started anew for it."""
+    dear = replanned(CASES[name], price_per_replica_hour=Money.parse("99.00", "USD"))
+    assert render_revision(dear) == rendered(name)
 
 
 def test_node_cache_that_no_pool_offers_is_refused() -> None:

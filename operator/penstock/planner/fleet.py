@@ -159,10 +159,14 @@ def destination_of(plan: Plan | None) -> Destination:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A better place that has been better for long enough to be taken, and why."""
+    """A better place that has been better for long enough to be taken, and why.
+
+    `others` are the deployments that move together with this one, or not at all.
+    """
 
     to: Destination
     why: str
+    others: frozenset[DeploymentKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

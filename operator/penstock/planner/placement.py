@@ -14,13 +14,14 @@ from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.choosing import Desk, Leaving, Target, choose, open_candidates
-from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Move, Tenant
 from penstock.planner.fleetwide.asks import Ask, Room, precedence, room_of
 from penstock.planner.fleetwide.moves import busy_pools, leads_to, movable
 from penstock.planner.fleetwide.together import Joint, decide_together, in_dispute
 from penstock.planner.footing import Footing, await_pods, repair, stand
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Assignment, Decision
+from penstock.planner.prices import at_todays_prices
 from penstock.planner.requirements import requirements_of
 from penstock.planner.staying import Recollection, expelled, leaving, stay
 
@@ -45,6 +46,7 @@ class _Unsettled:
 
 def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
     """Decide for every tenant; no node is ever promised more GPUs than it has free."""
+    fleet = at_todays_prices(fleet)
     tenants = tuple(sorted(fleet.tenants, key=attrgetter("created", "key")))
     desk = Desk(ledger=Ledger.of(fleet), market=market_of(fleet.pools, fleet.rates), tenants=tenants, now=now)
     decisions: dict[DeploymentKey, Decision] = {}
@@ -188,19 +190,30 @@ def _choose(desk: Desk, unsettled: _Unsettled) -> Decision | None:
 def _move(
     desk: Desk, fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]
 ) -> Iterator[tuple[DeploymentKey, Decision]]:
-    """Carry out what has been better for long enough: one deployment at a time per pool, with room beside the old."""
+    """Carry out what has been better for long enough: one deployment at a time per pool, with room beside the old.
+
+    Of those that move only together all have that room, or none moves.
+    """
     ready = tuple(movable(fleet, decisions))
     busy = busy_pools(fleet, decisions) if ready else set()
-    for tenant, move in ready:
-        current = tenant.current
-        if current is None or {current.plan.pool, move.to.pool} & busy:
+    for group in ready:
+        pools = {move.to.pool for _, move in group}
+        pools.update(tenant.current.plan.pool for tenant, _ in group if tenant.current is not None)
+        if pools & busy:
             continue
-        shortlist = enumerate_candidates(requirements_of(tenant), desk.market)
-        plan = next((each.plan for each in shortlist.candidates if leads_to(move, each.plan)), None)
-        if plan is None:
-            continue
-        left = Leaving(current.plan, tenant.replicas, move.why)
-        decision = choose(desk, tenant, left, Target(plan, tenant.replicas, only=True))
-        if decision is not None:
-            busy |= {current.plan.pool, move.to.pool}
-            yield tenant.key, decision
+        trial = replace(desk, ledger=desk.ledger.copy())
+        moved = [(tenant.key, decision) for tenant, move in group if (decision := _moved(trial, tenant, move))]
+        if len(moved) == len(group):
+            desk.ledger = trial.ledger
+            busy |= pools
+            yield from moved
+
+
+def _moved(desk: Desk, tenant: Tenant, move: Move) -> Decision | None:
+    """The better place; None where it is none any more, or has no room for all replicas."""
+    shortlist = enumerate_candidates(requirements_of(tenant), desk.market)
+    plan = next((each.plan for each in shortlist.candidates if leads_to(move, each.plan)), None)
+    if plan is None or tenant.current is None:
+        return None
+    left = Leaving(tenant.current.plan, tenant.replicas, move.why)
+    return choose(desk, tenant, left, Target(plan, tenant.replicas, only=True))

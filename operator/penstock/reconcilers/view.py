@@ -1,12 +1,13 @@
 """Everything that one pass over a ModelDeployment reads: gathered from the stores, frozen."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refused
 from penstock.planner.plan import DecisionReason
+from penstock.planner.prices import at_price_of
 from penstock.reconcilers.children import CHILD_KINDS
 from penstock.reconcilers.custom import Custom, wanted_replicas
 from penstock.reconcilers.revisions import ChildName, RevisionRecord
@@ -85,7 +86,7 @@ def gather(world: World, custom: Custom[ModelDeployment]) -> View:
     return View(
         custom=custom,
         decided=fresh,
-        revisions={record.revision: record for record in world.revisions.by_owner(custom.uid)},
+        revisions={record.revision: _priced(world, record) for record in world.revisions.by_owner(custom.uid)},
         workloads={record.revision: record for record in world.workloads.by_owner(custom.uid)},
         children={
             (kind, child.name): child for kind in CHILD_KINDS for child in world.children[kind].by_owner(custom.uid)
@@ -93,6 +94,14 @@ def gather(world: World, custom: Custom[ModelDeployment]) -> View:
         pods=pods,
         leaving_nodes=_leaving_nodes(world, pods),
     )
+
+
+def _priced(world: World, record: RevisionRecord) -> RevisionRecord:
+    """What was pinned, at what its pool costs now; in a pool that is gone, at what it cost then."""
+    pool = world.pools.get("", record.assignment.plan.pool)
+    if pool is None or pool.parsed is None:
+        return record
+    return replace(record, assignment=at_price_of(record.assignment, pool.parsed.spec))
 
 
 def _leaving_nodes(world: World, pods: Iterable[PodRecord]) -> dict[str, str]:

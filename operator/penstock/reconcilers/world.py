@@ -14,12 +14,14 @@ from penstock.api.meta import Resource
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.modelprovider import ModelProvider
 from penstock.api.plan_status import ProposalStatus, WaitingStatus
+from penstock.api.quantities import Money
 from penstock.api.route import Route
 from penstock.cluster.barred import Barred
 from penstock.cluster.scope import Scope
 from penstock.cluster.store import Store
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.plan import Decision
+from penstock.planner.prices import price_of
 from penstock.reconcilers.custom import Custom
 from penstock.reconcilers.fleet import Membership
 from penstock.reconcilers.keys import PLACEMENT, Key, Subject
@@ -188,6 +190,8 @@ class World:
         self.fleet_changed = True
         self._look_at_pools()
         self.place_soon()
+        if after is not None and _price(before) != _price(after):
+            self._look_at_revisions_in(after.name)
 
     def on_node(self, before: NodeRecord | None, after: NodeRecord | None) -> None:
         """A node came, changed or went."""
@@ -308,6 +312,12 @@ class World:
             for asker in self.traffic.take_asking():
                 self.look_at(*asker)
 
+    def _look_at_revisions_in(self, pool: str) -> None:
+        for record in self.revisions:
+            owner = self.deployment_by_uid(record.owner_uid) if record.assignment.plan.pool == pool else None
+            if owner is not None:
+                self.look_at(owner.namespace, owner.name)
+
     def _look_at_pods_on(self, node: str) -> None:
         for pod in self.pods:
             if pod.deployment and pod.node == node:
@@ -328,6 +338,10 @@ def _same_spec(before: Custom[Any] | None, after: Custom[Any] | None) -> bool:
         after.deleting,
         after.labels,
     )
+
+
+def _price(pool: Custom[InferencePool] | None) -> Money | None:
+    return price_of(pool.parsed.spec) if pool and pool.parsed else None
 
 
 def _answering(pod: PodRecord | None) -> tuple[object, ...] | None:

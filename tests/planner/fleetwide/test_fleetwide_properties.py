@@ -20,6 +20,7 @@ from penstock.planner.candidates import enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.fleet import FleetSnapshot, Pool, Tenant
 from penstock.planner.fleetwide.asks import Ask, room_of
+from penstock.planner.fleetwide.hysteresis import RIPE_AFTER, Offered, due
 from penstock.planner.fleetwide.problem_of import Statement, state
 from penstock.planner.fleetwide.proposal import propose
 from penstock.planner.offers import market_of
@@ -216,3 +217,73 @@ def test_what_was_decided_well_is_not_proposed_to_move(before: FleetSnapshot) ->
         price = found.current.price_per_replica_hour
         preferred = "is preferred" in found.reason
         assert preferred or (price is not None and found.saving.micro * 10 > price.micro * found.replicas)
+
+
+PAID = ("2.00", "2.00", "1.00", "0", None, {"perGPUHour": "1.00", "currency": "EUR"})
+ORDERS = ((), ("h100", "a100"), ("a100", "h100"), ("l40s", "h100"), ("h100",))
+
+
+@st.composite
+def scattered_fleets(draw: Draw) -> FleetSnapshot:
+    """Everybody runs wherever there was room, or waits, and moves by itself.
+
+    Prices are what nobody states, nothing, or what cannot be compared, too.
+    """
+    now = fleet(
+        [
+            pool(
+                name,
+                accelerator=accelerator,
+                price=draw(st.sampled_from(PAID)),
+                on=nodes(name, draw(st.sampled_from((1, 1, 2))), gpus=draw(st.sampled_from((2, 4, 8)))),
+                **draw(st.sampled_from(({}, {"growth": {"maxNodes": 3}}))),
+            )
+            for name, accelerator, _ in KINDS
+        ]
+    )
+    for index in range(draw(st.integers(2, 5))):
+        priority, order = draw(st.sampled_from((0, 0, 5))), draw(st.sampled_from(ORDERS))
+        one = tenant(
+            f"chat-{index}",
+            age=index,
+            replicas=draw(st.sampled_from((1, 1, 2))),
+            spec={
+                "model": draw(st.sampled_from(("org/small", "org/small", "org/large"))),
+                "placement": {"priority": priority, "pools": order, "movePolicy": "Automatic"},
+            },
+        )
+        somewhere = draw(st.sampled_from(order or tuple(each.name for each in now.pools)))
+        now = placed_in(now, one, somewhere)
+    return now
+
+
+def placed_in(now: FleetSnapshot, one: Tenant, name: str) -> FleetSnapshot:
+    """The fleet with one more, in that pool if all of it has room there."""
+    alone = fleet([each for each in now.pools if each.name == name], one)
+    decisions = place(alone, NOW)
+    if count(decisions, one) < one.replicas:
+        return replace(now, tenants=(*now.tenants, one))
+    alone = settled(alone, decisions)
+    pools = {each.name: each for each in (*now.pools, *alone.pools)}
+    return replace(now, pools=tuple(pools.values()), tenants=(*now.tenants, *alone.tenants))
+
+
+@given(scattered_fleets())
+@over_some
+def test_moves_that_are_carried_out_come_to_an_end(before: FleetSnapshot) -> None:
+    """No fleet comes back to where it was, however often what is proposed is done."""
+    now = settled(before, place(before, NOW))
+    seen = [where(now)]
+    while True:
+        decisions = place(now, NOW)
+        offered = {key: Offered(each, NOW) for key, each in propose(now, decisions).items()}
+        moves = due(offered, NOW + RIPE_AFTER, offered.keys())
+        now = settled(now, place(replace(now, moves=moves), NOW))
+        if where(now) == seen[-1]:
+            break
+        assert where(now) not in seen
+        seen.append(where(now))
+
+
+def where(now: FleetSnapshot) -> dict[Any, Any]:
+    return {each.key: each.current for each in now.tenants}

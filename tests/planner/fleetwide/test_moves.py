@@ -149,3 +149,36 @@ def test_moves_that_pay_together_are_carried_out_together_or_not_at_all() -> Non
     assert due(young, later, keys) == {}
     giving_way = pair | {("team", "other"): Offered(replace(pair["team", "other"].proposal, target=None), NOW)}
     assert due(giving_way, later, keys) == {}, "nobody's place is taken without people"
+
+
+ROOM: dict[str, tuple[int, dict[str, str]]] = {
+    "all have room": (8, {"one": "cheap", "two": "cheap"}),
+    "one has room": (1, {"one": "dear", "two": "dear"}),
+}
+
+
+@pytest.mark.parametrize(("gpus", "want"), ROOM.values(), ids=ROOM)
+def test_of_those_that_move_together_all_have_room_or_none_moves(gpus: int, want: dict[str, str]) -> None:
+    cheap = pool("cheap", price="1.00", on=nodes("cheap", 1, gpus=gpus))
+    before = standing(tenant("one", spec=AUTOMATIC), tenant("two", age=1, spec=AUTOMATIC), more=[cheap])
+    keys = frozenset(each.key for each in before.tenants)
+    moves = {key: replace(TO_CHEAP, others=keys - {key}) for key in keys}
+    decisions = place(replace(before, moves=moves), NOW)
+    assert {key[1]: pool_of(each) for key, each in decisions.items()} == want
+
+
+def test_who_moves_only_together_does_not_move_while_another_one_may_not() -> None:
+    before = standing(tenant("one", spec=AUTOMATIC), tenant("two", age=1, spec=AUTOMATIC))
+    keys = frozenset(each.key for each in before.tenants)
+    moves = {key: replace(TO_CHEAP, others=keys - {key}) for key in keys}
+    shaken = replace(before, tenants=(before.tenants[0], replace(before.tenants[1], replicas=2)), moves=moves)
+    assert {pool_of(each) for each in place(shaken, NOW).values()} == {"dear"}
+
+
+def test_what_ripened_together_is_due_with_the_others() -> None:
+    found = next(iter(proposals_of(standing(tenant(spec=AUTOMATIC))).values()))
+    keys = frozenset({("team", "chat"), ("team", "other")})
+    pair = {key: Offered(replace(found, key=key, together=keys), NOW) for key in keys}
+    assert {key: each.others for key, each in due(pair, NOW + RIPE_AFTER, keys).items()} == {
+        key: keys - {key} for key in keys
+    }

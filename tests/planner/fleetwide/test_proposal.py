@@ -126,6 +126,33 @@ def test_two_that_stand_in_each_others_way_pay_only_together() -> None:
     assert all(each.together == frozenset(found) for each in found.values())
 
 
+PRICES: dict[str, str | dict[str, str] | None] = {
+    "all the same": "2.00",
+    "nothing": "0",
+    "stated by nobody": None,
+    "not compared": {"perGPUHour": "1.00", "currency": "EUR"},
+}
+
+
+@pytest.mark.parametrize("price", PRICES.values(), ids=PRICES)
+@pytest.mark.parametrize("priority", [5, 0])
+def test_nobody_is_pushed_from_a_preferred_pool_for_an_equal_or_lesser_priority(price: Any, priority: int) -> None:
+    """To the solver, which adds preferences up, the one's gain is the other's loss; a third still comes nearer."""
+    away = pool("away", accelerator="A100-SXM-80GB", on=1, price=price, growth={"maxNodes": 3})
+    liked, free = pool("liked", on=nodes("liked", 1, gpus=2), price="0"), pool("free", price="2.00")
+    before = fleet([away, liked])
+    for age, (name, asked, first) in enumerate(
+        (("there", {"priority": priority}, "liked"), ("big", {}, "liked"), ("third", {}, "free"))
+    ):
+        spec: dict[str, Any] = {"placement": {"pools": [first, "away"], **asked}} | (LARGE if name == "big" else {})
+        one = tenant(name, age=age, spec=spec, replicas=2 if name == "there" else 1)
+        before = replace(before, tenants=(*before.tenants, one))
+        before = settled(before, place(before, NOW))
+    assert [each.current and each.current.plan.pool for each in before.tenants] == ["liked", "away", "away"]
+    assert lead_to(before) == {}
+    assert lead_to(with_pools(before, free)) == {"third": "free"}
+
+
 def test_what_was_changed_a_moment_ago_is_left_alone() -> None:
     before = with_pools(running([pool("dear", price="3.00")], tenant()), pool("cheap", price="1.00"))
     for change in ({"outdated": True}, {"bound": {}, "pending": 1}, {"replicas": 2}):

@@ -38,6 +38,10 @@ class Ask:
         """As messages call it."""
         return "/".join(self.key)
 
+    def distance(self, plan: Plan) -> int:
+        """How many pools its users prefer to that of the plan."""
+        return self.pools.index(plan.pool) if plan.pool in self.pools else len(self.pools)
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

@@ -1,5 +1,6 @@
 """What a move costs, and what growth puts on top of a price: money that is compared, not paid for its own sake."""
 
+from penstock.api.quantities import MICRO
 from penstock.planner.plan import Plan
 
 __all__ = ["cold_start_seconds", "growth_penalty", "move_cost"]
@@ -11,6 +12,8 @@ _SECONDS_PER_GIGABYTE = 2
 _NEW_NODE_SECONDS = 420
 """A node that an autoscaler brings: 3 to 10 minutes (sizing.md 6.3)."""
 _HOUR_SECONDS = 3600
+_LEAST_PER_GPU = MICRO
+"""Where nobody says what a GPU costs, or it costs nothing: a cold start is never for nothing."""
 
 
 def cold_start_seconds(plan: Plan) -> int:
@@ -20,7 +23,7 @@ def cold_start_seconds(plan: Plan) -> int:
 
 def move_cost(plan: Plan, price_per_hour: int) -> int:
     """Of one replica: it is paid while it starts and does not serve yet, in the units of the price."""
-    return price_per_hour * cold_start_seconds(plan) // _HOUR_SECONDS
+    return (price_per_hour or plan.gpus * _LEAST_PER_GPU) * cold_start_seconds(plan) // _HOUR_SECONDS
 
 
 def growth_penalty(plan: Plan, price_per_hour: int) -> int:

@@ -60,4 +60,5 @@ def due(
 
 
 def _move(proposal: Proposal) -> Move:
-    return Move(destination_of(proposal.target), f"a better place: {proposal.reason}")
+    why = f"a better place: {proposal.reason}"
+    return Move(destination_of(proposal.target), why, others=proposal.together - {proposal.key})

@@ -14,7 +14,20 @@ def leads_to(move: Move, plan: Plan) -> bool:
     return move.to == destination_of(plan)
 
 
-def movable(fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]) -> Iterator[tuple[Tenant, Move]]:
+def movable(
+    fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]
+) -> Iterator[tuple[tuple[Tenant, Move], ...]]:
+    """Moves that are carried out together or not at all, those of who goes first before others."""
+    able = {tenant.key: (tenant, move) for tenant, move in _able(fleet, decisions)}
+    seen: set[DeploymentKey] = set()
+    for key, (_, move) in able.items():
+        members = {key} | move.others
+        if not members & seen and members <= able.keys():
+            yield tuple(each for other, each in able.items() if other in members)
+        seen |= members
+
+
+def _able(fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision]) -> Iterator[tuple[Tenant, Move]]:
     """Deployments that move by themselves, run where they were meant to, and have somewhere better to go."""
     by_key = {tenant.key: tenant for tenant in fleet.tenants}
     found = [(by_key[key], move) for key, move in fleet.moves.items() if key in by_key]

@@ -4,7 +4,7 @@ Nothing moves by this: a proposal is shown, and hysteresis.py says when it may b
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.api.quantities import Money
 from penstock.api.refusals import Refused
@@ -17,6 +17,7 @@ from penstock.planner.fleetwide.movers import fixed_promises, movers, waiters
 from penstock.planner.fleetwide.problem_of import Statement, state
 from penstock.planner.offers import market_of
 from penstock.planner.plan import Decision, Plan
+from penstock.planner.prices import at_todays_prices
 from penstock.planner.spending import Purse
 
 __all__ = ["LEAST_SAVING_PERCENT", "Proposal", "propose"]
@@ -25,6 +26,7 @@ LEAST_SAVING_PERCENT = 10
 """Of what a deployment, or a group that moves together, costs now: less is not worth a cold start (sizing.md 5.3)."""
 _GAP = 0.01
 _MOST_NAMED = 3
+_MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,45 @@ def propose(
 
     The same fleet gives the same answer, unless the time limit ends the search.
     """
+    fleet = at_todays_prices(fleet)
     ledger, market = Ledger.of(fleet), market_of(fleet.pools, fleet.rates)
     moving = movers(fleet, decisions, market, ledger)
     if not moving:
         return {}
     waiting = waiters(fleet, decisions, market)
     rooms = _rooms(fleet, decisions, moving, ledger)
-    statement = state((*moving, *waiting), rooms, _purse(fleet, moving, ledger))
+    asks, purse = (*moving, *waiting), _purse(fleet, moving, ledger)
     try:
-        allocation = solve(statement.problem, time_limit_seconds=time_limit_seconds, gap=_GAP)
+        statement, groups = _answer(asks, rooms, purse, time_limit_seconds)
     except Refused:
         # Numbers that no solver takes, such as an absurd price: nothing is compared with them.
         return {}
-    changes = tuple(_changes(statement, allocation))
-    return {proposal.key: proposal for group in _groups(changes) for proposal in _worth(statement, group)}
+    return {proposal.key: proposal for group in groups for proposal in _worth(statement, group)}
+
+
+def _answer(
+    asks: tuple[Ask, ...], rooms: Mapping[str, Room], purse: Purse, seconds: float
+) -> tuple[Statement, tuple[tuple["_Change", ...], ...]]:
+    """What the plan of the whole fleet changes, in groups.
+
+    The solver adds preferences up. Whoever it pushes away for nobody who goes before is held, and it is asked again.
+    """
+    held: frozenset[DeploymentKey] = frozenset()
+    for _ in range(_MOST_TRIES):
+        statement = state((_held(ask) if ask.key in held else ask for ask in asks), rooms, purse)
+        allocation = solve(statement.problem, time_limit_seconds=seconds, gap=_GAP)
+        groups = tuple(_groups(tuple(_changes(statement, allocation))))
+        pushed = frozenset(change.ask.key for group in groups for change in _pushed(group))
+        if not pushed:
+            break
+        held |= pushed
+    return statement, groups
+
+
+def _held(ask: Ask) -> Ask:
+    """It stays, or comes nearer to what its users prefer."""
+    here = ask.distance(ask.running) if ask.running else len(ask.pools)
+    return replace(ask, candidates=tuple(each for each in ask.candidates if ask.distance(each.plan) <= here))
 
 
 def _rooms(
@@ -116,10 +143,18 @@ class _Change:
     @property
     def nearer(self) -> bool:
         """True where it comes to a pool that its users prefer."""
-        pools = self.ask.pools
-        if self.source is None or self.target is None or self.target.pool not in pools:
-            return False
-        return self.source.pool not in pools or pools.index(self.target.pool) < pools.index(self.source.pool)
+        return self._comes_by < 0
+
+    @property
+    def farther(self) -> bool:
+        """True where it leaves a pool that its users prefer."""
+        return self._comes_by > 0
+
+    @property
+    def _comes_by(self) -> int:
+        if self.source is None or self.target is None:
+            return 0
+        return self.ask.distance(self.target) - self.ask.distance(self.source)
 
     @property
     def pays(self) -> bool:
@@ -148,9 +183,25 @@ def _groups(changes: tuple[_Change, ...]) -> Iterator[tuple[_Change, ...]]:
 
 
 def _pays(changes: Iterable[_Change]) -> bool:
-    known = [(change.saving, change.before) for change in changes if change.saving is not None]
-    saved = sum(saving for saving, _ in known if saving is not None)
-    return saved * 100 > LEAST_SAVING_PERCENT * sum(before for _, before in known if before is not None)
+    """True where all together save enough; nobody knows that where one of the prices cannot be compared."""
+    saved = cost = 0
+    for change in changes:
+        if change.saving is None or change.before is None:
+            return False
+        saved, cost = saved + change.saving, cost + change.before
+    return saved * 100 > LEAST_SAVING_PERCENT * cost
+
+
+def _pushed(group: Iterable[_Change]) -> list[_Change]:
+    """Who would leave a pool that its users prefer though nobody waits, and not only for who goes before by priority.
+
+    So a move that is carried out never gives a reason for the way back.
+    """
+    changes = tuple(group)
+    if any(change.source is None for change in changes):
+        return []
+    least = min((change.ask.priority for change in changes if change.nearer), default=None)
+    return [each for each in changes if each.farther and (least is None or each.ask.priority >= least)]
 
 
 def _worth(statement: Statement, group: tuple[_Change, ...]) -> Iterator[Proposal]:
@@ -161,9 +212,9 @@ def _worth(statement: Statement, group: tuple[_Change, ...]) -> Iterator[Proposa
     """
     arriving = [change for change in group if change.source is None]
     moving = [change for change in group if change.moves]
-    wanted = [change for change in moving if change.nearer or change.pays]
+    wanted = [change for change in moving if change.nearer or (change.pays and not change.farther)]
     chosen = _with_enablers(moving, wanted, arriving)
-    if not (arriving or any(change.nearer for change in wanted) or _pays(chosen)):
+    if _pushed(group) or not (arriving or any(change.nearer for change in wanted) or _pays(chosen)):
         return
     giving_way = [change for change in group if change.target is None] if arriving else []
     keys = frozenset(change.ask.key for change in (*chosen, *giving_way))
