@@ -19,6 +19,7 @@ from penstock.catalogue.models import (
     facts_from_config,
     same_architecture,
 )
+from penstock.cli.input_files import Unreadable, text_of
 from penstock.cli.planning import ask_hub
 from penstock.cli.refusing import InputRefused, option_refused
 from penstock.hub.client import Hub, HubQuestion
@@ -91,10 +92,10 @@ def _as_options(refusal: Refusal) -> str:
 def _read_config(path: Path) -> Mapping[str, Any]:
     cure = "Give the model's config.json"
     try:
-        if path.stat().st_size > _LARGEST_CONFIG:
-            raise option_refused(field="--config", value=path, reason="is larger than a config.json ever is", cure=cure)
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = json.loads(text_of(path, _LARGEST_CONFIG, "is larger than a config.json ever is"))
+    except Unreadable as unread:
+        raise option_refused(field="--config", value=path, reason=str(unread), cure=cure) from unread
+    except (ValueError, RecursionError) as error:
         reason = f"cannot be read as JSON ({error})"
         raise option_refused(field="--config", value=path, reason=reason, cure=cure) from error
     if not isinstance(config, dict):

@@ -11,7 +11,7 @@ from penstock.api.plan_status import ModelDeploymentStatus, PlanStatus
 from penstock.api.quantities import Money
 from penstock.api.refusals import Refused
 from penstock.api.validation import parse
-from penstock.cli.fleet_files import contents
+from penstock.cli.input_files import contents
 from penstock.cli.refusing import InputRefused
 from penstock.planner.changes import Footprint
 from penstock.planner.fleet import DeploymentKey
@@ -25,7 +25,7 @@ _CURE = "Give what `penstock plan -o json` or `kubectl get modeldeployments -A -
 def read_current(path: Path) -> dict[DeploymentKey, Footprint]:
     """What the file says that runs; InputRefused where it is neither of the two."""
     documents, problems = contents(path)
-    if not problems and not path.read_text(encoding="utf-8").strip():
+    if not problems and not documents and not path.read_bytes().strip():
         problems = [f"`--current` '{path}': it is empty. {_CURE}."]
     if problems:
         raise InputRefused(problems)

@@ -188,6 +188,8 @@ def _accelerators(named: tuple[str, ...]) -> dict[str, str]:
 def make_plan(question: FleetQuestion) -> Planned:
     """Read, ask and place; InputRefused where a file or an option cannot be acted on."""
     documents = read_documents((*question.paths, *question.pools), question.assumptions)
+    for line in documents.passed_over:
+        click.echo(line, err=True)
     view = run(_read(question.target)) if question.target else None
     if view is not None:
         _add_cluster(documents, view, question)
