@@ -122,12 +122,35 @@ CURRENT = {
     "something else": ("hello", "is not what is compared with"),
     "another kind": (listed(POOL), "is not what is compared with"),
     "half a plan": (
-        '{"deployments": [{"namespace": "a", "name": "b", "nodes": ["n"], "plan": {}}]}',
-        "pricePerReplica",
+        '{"format": 1, "deployments": [{"namespace": "a", "name": "b", "nodes": ["n"], "plan": {}}]}',
+        "`deployments[0].plan.pricePerReplicaHour` '': is required",
     ),
     "money in words": (
-        '{"deployments": [{"namespace": "a", "name": "b", "nodes": ["n"], "plan": {"pricePerReplicaHour": "x USD"}}]}',
-        "is not what is compared with",
+        '{"format": 1, "deployments": [{"name": "b", "nodes": ["n"], "plan": {"pricePerReplicaHour": "x USD"}}]}',
+        "`deployments[0].plan.pricePerReplicaHour` 'x USD': is not accepted",
+    ),
+    "a plan of another format": (
+        '{"format": 99, "deployments": []}',
+        "`format` '99': is not accepted (Value error, this release reads format 1",
+    ),
+    "a plan without a format": ('{"deployments": []}', "`format` '': is required"),
+    "nothing": ("null", "it is empty"),
+    "a list of nothing": ('{"kind": "List", "items": null}', "the items of a List are no list"),
+    "no deployments": ('{"format": 1}', "`deployments` '': is required"),
+    "a deployment without a name": (listed({"kind": "ModelDeployment", "metadata": {}}), "`metadata.name` '': is requ"),
+    "a status of words": (
+        listed({"kind": "ModelDeployment", "metadata": {"name": "a"}, "status": "running"}),
+        "`status` 'running': must be an object with fields",
+    ),
+    "a status with money in words": (
+        listed(
+            {
+                "kind": "ModelDeployment",
+                "metadata": {"name": "a"},
+                "status": {"replicas": 1, "plan": {"costPerReplicaHour": "much"}},
+            }
+        ),
+        "'much' is not a non-negative decimal number",
     ),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Unreadable", "contents", "files_of", "text_of"]
+__all__ = ["Unreadable", "contents", "documents_in", "files_of", "items_of", "text_of"]
 
 _LARGEST_FILE = 16 * 2**20
 _MOST_DOCUMENTS = 10_000
@@ -80,11 +80,16 @@ def text_of(path: Path, largest: int = _LARGEST_FILE, too_large: str = _TOO_LARG
 def contents(path: Path) -> tuple[list[Any], list[str]]:
     """The documents of a YAML or JSON file, lists taken apart, and why there are none."""
     try:
-        flat = [item for document in _parsed(text_of(path)) if document is not None for item in _items(document)]
+        flat = [item for document in documents_in(path) for item in items_of(document)]
     except Unreadable as reason:
         return [], [f"{path}: {reason}."]
     too_many = [f"{path}: more than {_MOST_DOCUMENTS} documents. Split it."] if len(flat) > _MOST_DOCUMENTS else []
     return flat[:_MOST_DOCUMENTS], too_many
+
+
+def documents_in(path: Path) -> list[Any]:
+    """The documents as they stand, those that say something; Unreadable where the file cannot be read."""
+    return [document for document in _parsed(text_of(path)) if document is not None]
 
 
 def _parsed(text: str) -> list[Any]:
@@ -223,13 +228,13 @@ def _check(text: str) -> None:
         walk.read(event)
 
 
-def _items(document: Any) -> list[Any]:
+def items_of(document: Any) -> list[Any]:
     """The objects of a List, as kubectl prints them, lists in lists as well; else the document itself."""
     if not isinstance(document, dict) or not str(document.get("kind", "")).endswith("List"):
         return [document]
     items = document.get("items")
     if isinstance(items, list):
-        return [inner for item in items for inner in _items(item)]
+        return [inner for item in items for inner in items_of(item)]
     if document["kind"] == "List" or "items" in document:
         message = f"the items of a {document['kind']} are no list. Write `items: []` where there are none"
         raise Unreadable(message)
