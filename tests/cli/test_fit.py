@@ -201,6 +201,17 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
     "a format that nobody published": ((MODEL, "--precision", "MXFP4"), "`--precision` 'MXFP4'", "Ask for one of"),
     "a size without a config": ((MODEL, "--weights-size", "10Gi"), "`--weights-size` '10Gi'", "--config"),
     "a size in words": (("my/own", "--config", str(CONFIG), "--weights-size", "big"), "'big'", "160Gi"),
+    "an empty size": (("my/own", "--config", str(CONFIG), "--weights-size", ""), "`--weights-size` ''", "160Gi"),
+    "a size of nothing": (
+        ("my/own", "--config", str(CONFIG), "--weights-size", "0"),
+        "`--weights-size` '0': is less than half of what its parameters take in BF16",
+        "leave it out",
+    ),
+    "a size without its unit": (
+        ("my/own", "--config", str(CONFIG), "--weights-size", "16"),
+        "`--weights-size` '16': is less than half of what its parameters take in BF16, 15.3Gi",
+        "Write 16Gi where GiB are meant",
+    ),
     "a config that is no JSON": (("my/own", "--config", __file__), "cannot be read as JSON", "config.json"),
 }
 
