@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from penstock.errors import PenstockError
+
 __all__ = ["Unreadable", "contents", "documents_in", "files_of", "items_of", "text_of"]
 
 _LARGEST_FILE = 16 * 2**20
@@ -27,7 +29,7 @@ _UNREADABLE_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, V
 """What PyYAML raises for a value that looks like a time or a number and is none."""
 
 
-class Unreadable(Exception):
+class Unreadable(PenstockError):
     """Why a file is not read, with a cure and without the file's name."""
 
 
