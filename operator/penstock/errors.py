@@ -5,6 +5,7 @@ PenstockError
   + ClusterError          the API server's answers (cluster/errors.py has the leaves)
   + HubError              the model hub's answers (hub/errors.py has the leaves)
   + ServerError           the control-plane server's answers (server_client/errors.py has the leaves)
+  + Unreadable            a file that somebody names on the command line (cli/input_files.py)
   + EngineReadingError    an engine's answers about itself (engine_readings/errors.py has the leaves)
 
 Nothing else is raised on purpose. Each leaf lives beside the code that raises it.

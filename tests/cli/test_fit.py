@@ -187,9 +187,31 @@ REFUSED: dict[str, tuple[tuple[str, ...], str, str]] = {
         "Keep one of them",
     ),
     "a version of no engine": ((MODEL, "--engine-version", "0.30.0"), "`--engine-version`", "--engine"),
+    "a version that is none": (
+        (MODEL, "--engine", "vLLM", "--engine-version", "banana"),
+        "`--engine-version` 'banana': must be the engine's version",
+        "Name one of 0.33.0",
+    ),
+    "an empty version": ((MODEL, "--engine", "vLLM", "--engine-version", ""), "`--engine-version` ''", "Name one of"),
+    "a version before all that are known": (
+        (MODEL, "--engine", "vLLM", "--engine-version", "0.1.0"),
+        "`--engine-version` '0.1.0': vLLM before",
+        "Name one of",
+    ),
     "a format that nobody published": ((MODEL, "--precision", "MXFP4"), "`--precision` 'MXFP4'", "Ask for one of"),
     "a size without a config": ((MODEL, "--weights-size", "10Gi"), "`--weights-size` '10Gi'", "--config"),
     "a size in words": (("my/own", "--config", str(CONFIG), "--weights-size", "big"), "'big'", "160Gi"),
+    "an empty size": (("my/own", "--config", str(CONFIG), "--weights-size", ""), "`--weights-size` ''", "160Gi"),
+    "a size of nothing": (
+        ("my/own", "--config", str(CONFIG), "--weights-size", "0"),
+        "`--weights-size` '0': is less than half of what its parameters take in BF16",
+        "leave it out",
+    ),
+    "a size without its unit": (
+        ("my/own", "--config", str(CONFIG), "--weights-size", "16"),
+        "`--weights-size` '16': is less than half of what its parameters take in BF16, 15.3Gi",
+        "Write 16Gi where GiB are meant",
+    ),
     "a config that is no JSON": (("my/own", "--config", __file__), "cannot be read as JSON", "config.json"),
 }
 
@@ -241,7 +263,16 @@ def test_what_fits_nowhere_is_exit_code_2_and_speaks_of_options(words: tuple[str
 
 
 @pytest.mark.parametrize(
-    "words", [("--concurrency", "0"), ("--tpot", "-1"), ("--context", "x"), ("--engine", "Triton")]
+    "words",
+    [
+        ("--concurrency", "0"),
+        ("--tpot", "-1"),
+        ("--tpot", "nan"),
+        ("--ttft", "inf"),
+        ("--ttft", "nan"),
+        ("--context", "x"),
+        ("--engine", "Triton"),
+    ],
 )
 def test_values_out_of_range_are_refused(words: tuple[str, ...]) -> None:
     result = run(MODEL, *words)

@@ -122,12 +122,35 @@ CURRENT = {
     "something else": ("hello", "is not what is compared with"),
     "another kind": (listed(POOL), "is not what is compared with"),
     "half a plan": (
-        '{"deployments": [{"namespace": "a", "name": "b", "nodes": ["n"], "plan": {}}]}',
-        "pricePerReplica",
+        '{"format": 1, "deployments": [{"namespace": "a", "name": "b", "nodes": ["n"], "plan": {}}]}',
+        "`deployments[0].plan.pricePerReplicaHour` '': is required",
     ),
     "money in words": (
-        '{"deployments": [{"namespace": "a", "name": "b", "nodes": ["n"], "plan": {"pricePerReplicaHour": "x USD"}}]}',
-        "is not what is compared with",
+        '{"format": 1, "deployments": [{"name": "b", "nodes": ["n"], "plan": {"pricePerReplicaHour": "x USD"}}]}',
+        "`deployments[0].plan.pricePerReplicaHour` 'x USD': is not accepted",
+    ),
+    "a plan of another format": (
+        '{"format": 99, "deployments": []}',
+        "`format` '99': is not accepted (Value error, this release reads format 1",
+    ),
+    "a plan without a format": ('{"deployments": []}', "`format` '': is required"),
+    "nothing": ("null", "it is empty"),
+    "a list of nothing": ('{"kind": "List", "items": null}', "the items of a List are no list"),
+    "no deployments": ('{"format": 1}', "`deployments` '': is required"),
+    "a deployment without a name": (listed({"kind": "ModelDeployment", "metadata": {}}), "`metadata.name` '': is requ"),
+    "a status of words": (
+        listed({"kind": "ModelDeployment", "metadata": {"name": "a"}, "status": "running"}),
+        "`status` 'running': must be an object with fields",
+    ),
+    "a status with money in words": (
+        listed(
+            {
+                "kind": "ModelDeployment",
+                "metadata": {"name": "a"},
+                "status": {"replicas": 1, "plan": {"costPerReplicaHour": "much"}},
+            }
+        ),
+        "'much' is not a non-negative decimal number",
     ),
 }
 
@@ -243,8 +266,28 @@ OPTIONS = {
         "`--exchange-rate` 'EUR=1.10': EUR is given twice: 1.08 and 1.10",
         "Keep one",
     ),
-    "a GPU type of no pool": (("--accelerator", "H100"), "POOL=NAME", "h100-eu=H100-SXM-80GB"),
+    "a GPU type of no pool": (("--accelerator", "H100"), "`--accelerator` 'H100': is not POOL=NAME", "h100-eu="),
     "an accelerator that nobody knows": (("--accelerator", "h100=H1000"), "H1000", "Use one of"),
+    "an accelerator of a pool that is not there": (
+        ("--accelerator", "nosuch=H100-SXM-80GB"),
+        "`--accelerator` 'nosuch': there is no InferencePool of this name",
+        "Name one of h100",
+    ),
+    "two accelerators for one pool": (
+        ("--accelerator", "h100=H100-SXM-80GB", "--accelerator", "h100=H200-SXM-141GB"),
+        "h100 is given twice",
+        "Keep one",
+    ),
+    "a limit of a namespace that is not there": (
+        ("--namespace-max-price-per-hour", "nosuch=5"),
+        "`--namespace-max-price-per-hour` 'nosuch': there is no namespace of this name",
+        "Name one of team",
+    ),
+    "two limits for one namespace": (
+        ("--namespace-max-price-per-hour", "team=5", "--namespace-max-price-per-hour", "team=6"),
+        "team is given twice: 5 and 6",
+        "Keep one",
+    ),
     "nodes without GPUs": (("--gpus-per-node", "0"), "--gpus-per-node", "1<=x<=16"),
 }
 

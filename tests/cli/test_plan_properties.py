@@ -65,7 +65,7 @@ def test_every_file_is_answered(documents: list[Any], asked: tuple[Any, tuple[st
     assert result.exit_code == 0 or result.output
 
 
-@given(VALUES | st.fixed_dictionaries({"deployments": st.lists(VALUES, max_size=2), "pools": st.just([])}))
+@given(VALUES | st.fixed_dictionaries({"format": st.just(1), "deployments": st.lists(VALUES, max_size=2)}))
 def test_everything_to_compare_with_is_answered(content: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         current = Path(folder) / "current"

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.cells import cell_len
 
-from penstock.cli.tables import Column, Sheet, fitted, has_width, markdown, show, text_sheet
+from penstock.cli.tables import Column, Sheet, fitted, has_width, markdown, note, show, text_sheet
 
 SHEET = Sheet(
     (
@@ -51,6 +51,16 @@ def test_a_pipe_gets_a_whole_line_per_row(monkeypatch: pytest.MonkeyPatch) -> No
     assert heading.split() == ["NAME", "GPUS", "PRICE", "WHY"]
     assert first.endswith("word word")
     assert second == "second    16  12.00 USD  short"
+
+
+@pytest.mark.parametrize("columns", ["0", "19", "wide", ""])
+def test_a_width_in_which_nothing_can_be_told_is_unknown(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    out = io.StringIO()
+    assert not has_width(out)
+    show(SHEET, out)
+    note("a sentence " * 10, out)
+    assert len(out.getvalue().splitlines()) == 4
 
 
 def test_numbers_stand_under_each_other() -> None:

@@ -55,8 +55,11 @@ def path_of(location: Location, root: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as the user would know it again."""
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    """A value as the user would know it again; its type where YAML made something of it that JSON has no word for."""
+    try:
+        return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    except (RecursionError, TypeError, ValueError):
+        return f"({type(value).__name__})"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -1,6 +1,10 @@
 """`penstock`: the command line. Each command is a module; it is imported when it is called."""
 
+import errno
 import importlib
+import os
+import sys
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -32,8 +36,42 @@ _COMMANDS = {
 """What `penstock --help` and a shell's completion say of each: they would else wait for every import there is."""
 
 
+_UNWRITABLE = frozenset({errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPIPE})
+_EXIT_BROKEN_PIPE, _EXIT_UNWRITTEN = 1, 2
+
+
+def _flushed() -> None:
+    """Python would write what is left only when it ends, where nobody can tell that it failed."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _unwritten(error: OSError) -> NoReturn:
+    """End for an output that takes nothing; quietly where a reader went away, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        sys.exit(_EXIT_BROKEN_PIPE)
+    click.echo(f"the output cannot be written: {error.strerror}. Write it where there is room for it.", err=True)
+    sys.exit(_EXIT_UNWRITTEN)
+
+
 class _Lazy(click.Group):
     """Finds commands by name, so that `penstock plan` does not wait for kopf's import."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command, and tell where its output went nowhere."""
+        if sys.stdout is None:
+            # A closed output is no object at all to Python; this one says so when it is written to.
+            sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+        try:
+            try:
+                return super().main(*args, **options)
+            finally:
+                _flushed()
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or error.filename is not None:
+                raise
+            _unwritten(error)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
         """Every command, sorted."""

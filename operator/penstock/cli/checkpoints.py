@@ -1,14 +1,15 @@
 """What is known of a checkpoint that somebody names on the command line: config file, catalogue, hub, in that order."""
 
+import contextlib
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from penstock.api.formats import Precision
-from penstock.api.quantities import parse_bytes
+from penstock.api.quantities import format_size, parse_bytes
 from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.lookup import find
 from penstock.catalogue.models import (
@@ -19,6 +20,7 @@ from penstock.catalogue.models import (
     facts_from_config,
     same_architecture,
 )
+from penstock.cli.input_files import Unreadable, text_of
 from penstock.cli.planning import ask_hub
 from penstock.cli.refusing import InputRefused, option_refused
 from penstock.hub.client import Hub, HubQuestion
@@ -26,6 +28,7 @@ from penstock.hub.client import Hub, HubQuestion
 __all__ = ["Lookup", "checkpoints_named", "model_facts"]
 
 _LARGEST_CONFIG = 2**20
+_LEAST_WEIGHTS = 2**20
 _MOST_NEAR = 4
 _NEAR = 0.5
 
@@ -75,11 +78,28 @@ def _cure(model: str) -> str:
 
 def _from_file(lookup: Lookup, path: Path) -> ModelFacts:
     config = _read_config(path)
-    size = _size(lookup.weights_size)
+    asked = ConfigFacts(model=lookup.model, config=config, weights_bytes=_size(lookup.weights_size))
+    _check_size(lookup.weights_size, asked)
     try:
-        return facts_from_config(ConfigFacts(model=lookup.model, config=config, weights_bytes=size))
+        return facts_from_config(asked)
     except Refused as refused:
         raise InputRefused(_as_options(each) for each in refused.refusals) from refused
+
+
+def _check_size(text: str | None, asked: ConfigFacts) -> None:
+    """A size of which the unit is forgotten would make every model fit everywhere."""
+    if text is None or asked.weights_bytes is None:
+        return
+    least, reason = _LEAST_WEIGHTS, "is less than the weights of any model"
+    with contextlib.suppress(Refused):
+        computed = facts_from_config(replace(asked, weights_bytes=None))
+        least = computed.weights_bytes // 2
+        size = format_size(computed.weights_bytes)
+        reason = f"is less than half of what its parameters take in {computed.precision}, {size}"
+    if asked.weights_bytes < least:
+        unit = f"Write {text}Gi where GiB are meant" if text.isdigit() and asked.weights_bytes else "Correct it"
+        cure = f"{unit}, or leave it out: then it is computed"
+        raise option_refused(field="--weights-size", value=text, reason=reason, cure=cure)
 
 
 def _as_options(refusal: Refusal) -> str:
@@ -91,10 +111,10 @@ def _as_options(refusal: Refusal) -> str:
 def _read_config(path: Path) -> Mapping[str, Any]:
     cure = "Give the model's config.json"
     try:
-        if path.stat().st_size > _LARGEST_CONFIG:
-            raise option_refused(field="--config", value=path, reason="is larger than a config.json ever is", cure=cure)
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        config = json.loads(text_of(path, _LARGEST_CONFIG, "is larger than a config.json ever is"))
+    except Unreadable as unread:
+        raise option_refused(field="--config", value=path, reason=str(unread), cure=cure) from unread
+    except (ValueError, RecursionError) as error:
         reason = f"cannot be read as JSON ({error})"
         raise option_refused(field="--config", value=path, reason=reason, cure=cure) from error
     if not isinstance(config, dict):
@@ -104,7 +124,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 def _size(text: str | None) -> int | None:
     try:
-        return parse_bytes(text) if text else None
+        return None if text is None else parse_bytes(text)
     except ValueError as error:
         cure = "Write it as in 160Gi"
         raise option_refused(field="--weights-size", value=text, reason="is not a size", cure=cure) from error

@@ -13,7 +13,7 @@ from penstock.catalogue.models import ModelFacts
 from penstock.cli.checkpoints import Lookup, checkpoints_named, model_facts
 from penstock.cli.fit_data import data_of
 from penstock.cli.fit_tables import write_markdown, write_rows
-from penstock.cli.option_values import accelerators_named, limited_rate, prices_named
+from penstock.cli.option_values import FiniteRange, accelerators_named, engine_version_named, limited_rate, prices_named
 from penstock.cli.output import markdown_output_option, write_data
 from penstock.cli.refusing import EXIT_REFUSED, option_refused
 from penstock.planner.requirements import Load
@@ -25,7 +25,7 @@ __all__ = ["fit"]
 _TOKENS = click.IntRange(1, 10_000_000)
 _REQUESTS = click.IntRange(1, 1_000_000)
 _MOST_REPLICAS = 1000
-_MILLISECONDS = click.FloatRange(0, 3_600_000, min_open=True)
+_MILLISECONDS = FiniteRange(0, 3_600_000, min_open=True)
 
 
 @click.command()
@@ -127,16 +127,21 @@ def _question(options: dict[str, Any]) -> SurveyQuestion:
             reason="says the same as --requests-per-second",
             cure="Keep one of them",
         )
-    if options["engine_version"] and not options["engine"]:
+    if options["engine_version"] is not None and not options["engine"]:
         raise option_refused(
             field="--engine-version",
             value=options["engine_version"],
             reason="belongs to no engine",
             cure="Name one by --engine",
         )
+    engine = EngineName(options["engine"]) if options["engine"] else None
+    versions = (
+        {engine: engine_version_named(engine, options["engine_version"])}
+        if engine and options["engine_version"] is not None
+        else {}
+    )
     load = _load(options, rate)
     checkpoints = _checkpoints(options, load)
-    engine = EngineName(options["engine"]) if options["engine"] else None
     return SurveyQuestion(
         checkpoints=checkpoints,
         accelerators=accelerators_named(options["gpus"]),
@@ -144,7 +149,7 @@ def _question(options: dict[str, Any]) -> SurveyQuestion:
         promise=Promise(_seconds(options["ttft"]), _seconds(options["tpot"])),
         sizes=tuple(sorted(set(options["sizes"]))) or SURVEYED_SIZES,
         engines=(engine,) if engine else tuple(EngineName),
-        engine_versions={engine: options["engine_version"]} if engine and options["engine_version"] else {},
+        engine_versions=versions,
         prices=prices_named(options["prices"]),
     )
 

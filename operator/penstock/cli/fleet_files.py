@@ -5,15 +5,12 @@ were read from a cluster go the same way. Nothing is asked of the hub here: the 
 checkpoint.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from penstock.api.inferencepool import InferencePool
 from penstock.api.meta import GROUP
@@ -23,6 +20,7 @@ from penstock.api.supported import unsupported
 from penstock.api.validation import parse
 from penstock.catalogue.accelerators import Accelerator, by_name, detect
 from penstock.catalogue.models import ModelFacts
+from penstock.cli.input_files import contents, files_of
 from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
 from penstock.planner.spending import SpendingLimit
@@ -40,13 +38,10 @@ __all__ = [
     "absences",
     "add_live",
     "build_fleet",
-    "contents",
     "read_documents",
     "tenant_of",
 ]
 
-_LARGEST_FILE = 16 * 2**20
-_MOST_DOCUMENTS = 10_000
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 LookUp = Callable[[Checkpoint], ModelFacts | Refusal]
@@ -106,7 +101,8 @@ class Documents:
     """What was read, and what was wrong with the rest (`file[number] name: refusal`).
 
     `unsupported` are deployments that are left out because a field of theirs is not acted on yet; the rest can be
-    planned without them, which cannot be said where there are `problems`.
+    planned without them, which cannot be said where there are `problems`. `passed_over` says which folders were not
+    read.
     """
 
     pools: list[Custom[InferencePool]] = field(default_factory=list)
@@ -116,6 +112,7 @@ class Documents:
     namespace_labels: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unsupported: list[NotActedOn] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     read: int = 0
 
     @property
@@ -130,7 +127,8 @@ class Documents:
 def read_documents(paths: Sequence[Path], assumptions: Assumptions) -> Documents:
     """Read files and folders, each once; nothing is raised, everything wrong is in `problems`."""
     documents = Documents()
-    for path in dict.fromkeys(file for given in paths for file in _files(given)):
+    files, documents.passed_over = files_of(paths)
+    for path in files:
         found, problems = contents(path)
         documents.problems += problems
         for index, document in enumerate(found):
@@ -144,39 +142,6 @@ def add_live(documents: Documents, objects: Iterable[Mapping[str, Any]], assumpt
         metadata = _metadata(live)
         where = f"{live.get('kind')} {metadata.get('namespace', '')}/{metadata.get('name')}"
         _sort_in(documents, live, where, assumptions, strict=False)
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
-
-
-def contents(path: Path) -> tuple[list[Any], list[str]]:
-    """The documents of a YAML or JSON file, lists taken apart, and why there are none."""
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            return [], [f"{path}: larger than {_LARGEST_FILE // 2**20} MiB. Split it."]
-        found = [document for document in _parsed(path.read_text(encoding="utf-8")) if document is not None]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        return [], [f"{path}: cannot be read as YAML: {error}"]
-    flat = [item for document in found for item in _items(document)]
-    too_many = [f"{path}: more than {_MOST_DOCUMENTS} documents. Split it."] if len(flat) > _MOST_DOCUMENTS else []
-    return flat[:_MOST_DOCUMENTS], too_many
-
-
-def _parsed(text: str) -> list[Any]:
-    """JSON where it is that, which is read a hundred times faster; else YAML."""
-    try:
-        return [json.loads(text)]
-    except ValueError:
-        return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
-
-
-def _items(document: Any) -> list[Any]:
-    """The objects of a List, as kubectl prints them; else the document itself."""
-    if isinstance(document, dict) and str(document.get("kind", "")).endswith("List"):
-        items = document.get("items")
-        return items if isinstance(items, list) else []
-    return [document]
 
 
 def _metadata(document: Any) -> Mapping[str, Any]:

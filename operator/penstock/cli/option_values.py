@@ -1,12 +1,19 @@
 """Options that name GPUs, prices, rates and limits: what they mean, or a refusal with field, value, reason and cure."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
+import click
+
+from penstock.api import patterns
+from penstock.api.formats import EngineName
 from penstock.api.quantities import Money
-from penstock.api.refusals import Refused
+from penstock.api.refusals import Refusal, Refused
 from penstock.catalogue.accelerators import ACCELERATORS, Accelerator, by_name
+from penstock.catalogue.engines import flags_of, known_versions
 from penstock.cli.namespaces import is_namespace
 from penstock.cli.refusing import option_refused
 from penstock.planner.exchange import NO_RATES, Rates
@@ -14,10 +21,14 @@ from penstock.planner.spending import SpendingLimit
 
 __all__ = [
     "BASE_CURRENCY",
+    "FiniteRange",
+    "accelerators_by_pool",
     "accelerators_named",
     "amount_of",
+    "engine_version_named",
     "limited_rate",
     "limits_named",
+    "named_nothing",
     "prices_named",
     "rates_named",
 ]
@@ -25,6 +36,18 @@ __all__ = [
 _AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([A-Z]{3})?")
 BASE_CURRENCY = "USD"
 _MOST_REQUESTS_PER_SECOND = Decimal(1_000_000)
+_LONGEST_VERSION = 32
+
+
+class FiniteRange(click.FloatRange):
+    """A decimal number in a range: click's own lets `nan` through, which is neither inside nor outside."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; a usage error where it is none."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"'{value}' is not a number. Write it in digits, as in 200 or 12.5.", param, ctx)
+        return number
 
 
 def accelerators_named(words: Sequence[str]) -> tuple[Accelerator, ...]:
@@ -117,6 +140,32 @@ def _by_name(field: str, pairs: Sequence[str], form: str, example: str) -> dict[
             raise option_refused(field=field, value=pair, reason=reason, cure="Keep one of the two")
         read[name] = value
     return read
+
+
+def accelerators_by_pool(pairs: Sequence[str]) -> Mapping[str, str]:
+    """The GPU type that a pool is said to have, each pool once."""
+    return _by_name("--accelerator", pairs, "POOL=NAME", "h100-eu=H100-SXM-80GB")
+
+
+def named_nothing(field: str, named: Iterable[str], there: Iterable[str], kind: str) -> Iterator[str]:
+    """A line per name that an option gives and nothing has: what it bounds or states would silently not hold."""
+    known = sorted(set(there))
+    for name in sorted(set(named) - set(known)):
+        cure = f"Name one of {', '.join(known)}, or add the {kind} to the files"
+        yield str(Refusal(field, name, f"there is no {kind} of this name", cure))
+
+
+def engine_version_named(engine: EngineName, version: str) -> str:
+    """A version that the catalogue has flags for, or a newer build of one; refused where it is none of them."""
+    pattern, field = patterns.ENGINE_VERSION, "--engine-version"
+    known = f"Name one of {', '.join(known_versions(engine))}"
+    if not pattern.matches(version) or len(version) > _LONGEST_VERSION:
+        raise option_refused(field=field, value=version, reason=f"must be {pattern.words}", cure=known)
+    try:
+        flags_of(engine, version)
+    except Refused as refused:
+        raise option_refused(field=field, value=version, reason=refused.refusals[0].reason, cure=known) from refused
+    return version
 
 
 def limited_rate(text: str | None) -> Decimal | None:

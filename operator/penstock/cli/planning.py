@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,13 @@ from penstock.cli.fleet_files import (
     read_documents,
     tenant_of,
 )
-from penstock.cli.option_values import BASE_CURRENCY, limits_named, rates_named
+from penstock.cli.option_values import (
+    BASE_CURRENCY,
+    accelerators_by_pool,
+    limits_named,
+    named_nothing,
+    rates_named,
+)
 from penstock.cli.reading import read_view
 from penstock.cli.refusing import InputRefused
 from penstock.cluster.resources import INFERENCE_POOLS, MODEL_DEPLOYMENTS, NAMESPACES, NODES, PODS
@@ -168,7 +174,7 @@ def _question(given: Mapping[str, Any]) -> FleetQuestion:
     assumptions = Assumptions(
         nodes_per_pool=given["nodes_per_pool"],
         gpus_per_node=given["gpus_per_node"],
-        accelerators=_accelerators(given["named"]),
+        accelerators=accelerators_by_pool(given["named"]),
         rates=rates_named(given["worth"], given["currency"]),
         limits=limits_named(given["most"], given["by_namespace"], given["currency"]),
     )
@@ -176,22 +182,15 @@ def _question(given: Mapping[str, Any]) -> FleetQuestion:
     return FleetQuestion(assumptions=assumptions, **{name: given[name] for name in same})
 
 
-def _accelerators(named: tuple[str, ...]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in named]
-    for pool, separator, name in pairs:
-        if not (pool and separator and name):
-            message = f"'{pool}{separator}{name}' is not POOL=NAME, such as h100-eu=H100-SXM-80GB"
-            raise click.BadParameter(message, param_hint="--accelerator")
-    return {pool: name for pool, _, name in pairs}
-
-
 def make_plan(question: FleetQuestion) -> Planned:
     """Read, ask and place; InputRefused where a file or an option cannot be acted on."""
     documents = read_documents((*question.paths, *question.pools), question.assumptions)
+    for line in documents.passed_over:
+        click.echo(line, err=True)
     view = run(_read(question.target)) if question.target else None
     if view is not None:
         _add_cluster(documents, view, question)
-    problems = [*documents.problems, *absences(documents)]
+    problems = [*documents.problems, *absences(documents)] or list(_named_in_vain(documents, question.assumptions))
     if problems:
         raise InputRefused(problems)
     look_up = _look_up(question, documents)
@@ -201,6 +200,19 @@ def make_plan(question: FleetQuestion) -> Planned:
     except Refused as refused:
         raise InputRefused(str(refusal) for refusal in refused.refusals) from refused
     return Planned(documents, fleet, place(fleet, datetime.now(UTC)), assumed, view, apart)
+
+
+def _named_in_vain(documents: Documents, assumptions: Assumptions) -> Iterator[str]:
+    """Options for a pool or a namespace that is not there."""
+    pools = (pool.name for pool in documents.pools)
+    yield from named_nothing("--accelerator", assumptions.accelerators, pools, "InferencePool")
+    bounded = (name for limit in assumptions.limits for name in limit.namespaces or ())
+    there = {
+        *(each.namespace for each in documents.deployments),
+        *(each.namespace for each in documents.unsupported),
+        *documents.namespace_labels,
+    }
+    yield from named_nothing("--namespace-max-price-per-hour", bounded, there, "namespace")
 
 
 def _apart(documents: Documents, fleet: FleetSnapshot, look_up: LookUp) -> dict[DeploymentKey, Apart]:

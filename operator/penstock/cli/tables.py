@@ -3,6 +3,7 @@
 Where a terminal is too narrow, the columns that say least are left out, and a line below says which.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -28,6 +29,7 @@ __all__ = [
 
 _GAP = 2
 _PIPE_WIDTH = 160
+_LEAST_WIDTH = 20
 
 Cell = str | Text
 
@@ -56,18 +58,21 @@ class Sheet:
 
 def console(out: TextIO) -> Console:
     """As wide as the terminal, or as COLUMNS says; 160 columns in a pipe, colour only on a terminal."""
-    made = Console(file=out, highlight=False, soft_wrap=False)
-    return made if _has_width(made) else Console(file=out, highlight=False, width=_PIPE_WIDTH)
-
-
-def _has_width(screen: Console) -> bool:
-    """A pipe has none, unless somebody states it."""
-    return screen.is_terminal or "COLUMNS" in screen._environ  # noqa: SLF001 - rich has no public name for it
+    if has_width(out):
+        return Console(file=out, highlight=False, soft_wrap=False, _environ=_environment())
+    return Console(file=out, highlight=False, width=_PIPE_WIDTH)
 
 
 def has_width(out: TextIO) -> bool:
-    """True on a terminal, and where COLUMNS says how wide it is."""
-    return _has_width(Console(file=out))
+    """True on a terminal, and where COLUMNS says how wide it is; a pipe has none."""
+    return Console(file=out).is_terminal or "COLUMNS" in _environment()
+
+
+def _environment() -> dict[str, str]:
+    """Without a COLUMNS in which nothing can be told, such as the 0 of a shell that does not know: it is unknown."""
+    columns = os.environ.get("COLUMNS", "")
+    known = columns.isdecimal() and int(columns) >= _LEAST_WIDTH
+    return {name: value for name, value in os.environ.items() if known or name != "COLUMNS"}
 
 
 def heading(words: str, out: TextIO) -> None:

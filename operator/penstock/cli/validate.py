@@ -5,45 +5,44 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from penstock.api.meta import GROUP
 from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.refusals import Refusal, Refused
 from penstock.api.supported import unsupported
 from penstock.api.validation import parse
+from penstock.cli.input_files import contents, files_of
+from penstock.cli.refusing import InputRefused
 
 __all__ = ["validate"]
-
-_LARGEST_FILE = 16 * 2**20
 
 
 @click.command()
 @click.option("-f", "--filename", "paths", multiple=True, required=True, type=click.Path(exists=True, path_type=Path))
 def validate(paths: tuple[Path, ...]) -> None:
-    """Check files or folders of resources; exit code 1 where something is refused."""
-    bad = 0
-    for path in _files(paths):
-        for number, document in enumerate(_documents(path)):
-            bad += _judge(path, number, document)
+    r"""Check files or folders of resources.
+
+    \b
+    Exit codes
+      0  everything is good; what is not Penstock's is passed over, and said
+      1  a resource is refused
+      2  a file cannot be read, or there is nothing to check
+    """
+    files, passed_over = files_of(paths)
+    for line in passed_over:
+        click.echo(line, err=True)
+    bad, read = 0, 0
+    problems: list[str] = []
+    for path in files:
+        found, unread = contents(path)
+        problems += unread
+        read += len(found)
+        bad += sum(_judge(path, number, document) for number, document in enumerate(found))
+    if not read and not problems:
+        problems = [f"{', '.join(map(str, paths))}: there is nothing to check. Name a file with resources by -f."]
+    if problems:
+        raise InputRefused(problems)
     sys.exit(1 if bad else 0)
-
-
-def _files(paths: tuple[Path, ...]) -> list[Path]:
-    return [file for path in paths for file in (sorted(path.glob("*.y*ml")) if path.is_dir() else [path])]
-
-
-def _documents(path: Path) -> list[Any]:
-    if path.stat().st_size > _LARGEST_FILE:
-        message = f"{path}: larger than {_LARGEST_FILE // 2**20} MiB; split it"
-        raise click.ClickException(message)
-    try:
-        return [
-            document for document in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader) if document is not None
-        ]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"{path}: not YAML: {error}"
-        raise click.ClickException(message) from error
 
 
 def _judge(path: Path, number: int, document: Any) -> int:
@@ -51,12 +50,17 @@ def _judge(path: Path, number: int, document: Any) -> int:
         click.echo(f"{path}[{number}]: {document.get('kind', 'a document')} is not Penstock's, passed over")
         return 0
     refusals = _refusals(document)
-    name = document.get("metadata", {}).get("name", "") if isinstance(document, dict) else ""
+    name = _name(document)
     for refusal in refusals:
         click.echo(f"{path}[{number}] {name}: {refusal}", err=True)
     if not refusals:
         click.echo(f"{path}[{number}]: {document['kind']} {name} is good")
     return int(bool(refusals))
+
+
+def _name(document: Any) -> str:
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
 
 def _refusals(document: Any) -> tuple[Refusal, ...]:
