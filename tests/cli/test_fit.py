@@ -46,6 +46,16 @@ def test_a_row_says_what_fits_how_fast_and_at_what_price() -> None:
     assert all((row["memoryPerGPU"] is None) is not row["fits"] for row in rows)
 
 
+def test_without_a_load_all_figures_and_the_price_are_at_what_a_plan_counts_on() -> None:
+    for row in data(MODEL, "--gpu", "H100-SXM", *PRICES, "--tpot", "40", "--answer", "500", "--prompt", "1500")["rows"]:
+        if row["fits"]:
+            rate, tokens = row["requestsPerSecond"], row["expected"]["outputTokensPerSecond"]
+            assert rate == row["expected"]["requestsPerSecond"]
+            assert tokens == pytest.approx(rate * 500, rel=1e-3)
+            paid = 2.5 * row["gpusPerReplica"] / (rate * 2000 * 3600) * 1e6
+            assert float(row["pricePerMillionTokens"].split()[0]) == pytest.approx(paid, rel=2e-3)
+
+
 def test_yaml_is_the_same() -> None:
     words = (MODEL, "--gpu", "L4", "--gpu", "H200", *PRICES)
     assert yaml.safe_load(run(*words, "-o", "yaml").stdout) == data(*words)

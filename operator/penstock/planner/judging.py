@@ -35,9 +35,9 @@ class Misfit:
 class Judgement:
     """A replica that carries its share within the promise.
 
-    `expected` is at the planned load: the stated one over `replicas`, else what a plan counts on. `requests_per_second`
-    is what it may be planned for, `tokens_per_second` the output at the greatest load within promise and room, and
-    `bound` what keeps it from more.
+    `requests_per_second` is what it may be planned for, `expected` what it does at the planned load: the stated one
+    over `replicas`, else that rate. `tokens_per_second` is the output at the greatest load within promise and room,
+    and `bound` what keeps it from more.
     """
 
     expected: Expectation
@@ -142,8 +142,8 @@ def _expected(question: _Question) -> Expectation:
         found = question.at(ceil(load.total_concurrency / replicas))
         rate = found.requests_per_second
     else:
-        found = question.at(max(1, int(question.greatest.concurrency * PLANNED_UTILISATION)))
-        rate = found.requests_per_second
+        rate = question.rate
+        found = _at_rate(question, rate)
     return Expectation(
         concurrency=found.concurrency,
         time_to_first_token_milliseconds=found.time_to_first_token_seconds * 1000,
