@@ -169,7 +169,7 @@ def test_what_has_no_place_is_exit_code_2_and_told(tmp_path: Path, documents: li
     result = run(tmp_path, *documents)
     assert result.exit_code == 2, result.output
     assert says in result.output
-    assert "0 of 1 deployments placed" in result.output
+    assert "0 of 1 deployment placed" in result.output
 
 
 def test_broken_yaml_is_told(tmp_path: Path) -> None:

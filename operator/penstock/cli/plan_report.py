@@ -11,11 +11,21 @@ from penstock.cli.planning import Planned
 from penstock.planner.changes import Change, ChangeKind, Footprint, compare, footprint_of
 from penstock.planner.disaggregation.required import Apart
 from penstock.planner.exchange import Rates
+from penstock.planner.explain import counted
 from penstock.planner.fleet import DeploymentKey, Tenant
 from penstock.planner.outlook import Outlook, outlook
 from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
 from penstock.planner.requirements import load_of
-from penstock.planner.totals import PoolTotal, by_currency, differences, in_base, money_in_words, pool_totals
+from penstock.planner.totals import (
+    PoolTotal,
+    by_currency,
+    difference_in_words,
+    differences,
+    gpus_without_price,
+    in_base,
+    money_in_words,
+    pool_totals,
+)
 
 __all__ = ["Placement", "PlanReport", "expected_data", "memory_data", "report"]
 
@@ -81,20 +91,32 @@ class PlanReport:
         return in_base(spent, self.rates)
 
     @property
+    def unpriced_after(self) -> int:
+        """GPUs of the plan that `after` leaves out."""
+        return gpus_without_price(each.footprint for each in self.placements)
+
+    @property
+    def unpriced_before(self) -> int:
+        """GPUs that `before` leaves out."""
+        return gpus_without_price(each.before for each in self.changes or ())
+
+    @property
     def summary(self) -> str:
         """The plan in one sentence."""
         placed, total = sum(each.complete for each in self.placements), len(self.placements) + len(self.refused)
         gpus = sum(each.footprint.gpus for each in self.placements if each.footprint)
-        sentence = f"{placed} of {total} deployments placed on {gpus} GPUs, {money_in_words(self.after)} per hour"
-        return f"{sentence}{self._compared()}{self._refused()}"
+        sentence = f"{placed} of {counted(total, 'deployment')} placed on {counted(gpus, 'GPU')}"
+        spent = money_in_words(self.after, self.unpriced_after)
+        return f"{sentence}{', ' if spent else ''}{spent}{self._compared()}{self._refused()}"
 
     def _compared(self) -> str:
         if self.changes is None:
             return ""
-        differ = differences(self.before, self.after)
-        signed = " ".join(f"{'+' if each.micro > 0 else ''}{each}" for each in differ if each.micro) or "no change"
+        before = money_in_words(self.before, self.unpriced_before) or "nothing"
+        unpriced = self.unpriced_after - self.unpriced_before
+        differ = difference_in_words(differences(self.before, self.after), unpriced)
         moved = sum(each.kind is not ChangeKind.SAME for each in self.changes)
-        return f" (before: {money_in_words(self.before)}; {signed}), {moved} changed"
+        return f" (before: {before}; {differ}), {moved} changed"
 
     def _refused(self) -> str:
         return f", {len(self.refused)} refused" if self.refused else ""
@@ -110,6 +132,7 @@ class PlanReport:
             "refused": [_refused(each, self.apart.get(each.key)) for each in self.refused],
             "pools": [_pool(each) for each in self.pools],
             "pricePerHour": [str(each) for each in self.after],
+            "gpusWithoutPrice": self.unpriced_after,
             "assumptions": [str(each) for each in self.assumed],
             **self._changes(),
         }
@@ -121,6 +144,7 @@ class PlanReport:
             "changes": [_change(each) for each in self.changes],
             "pricePerHourBefore": [str(each) for each in self.before],
             "pricePerHourDifference": [str(each) for each in differences(self.before, self.after)],
+            "gpusWithoutPriceBefore": self.unpriced_before,
         }
 
 
