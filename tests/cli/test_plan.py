@@ -53,6 +53,13 @@ def test_missing_replicas_are_exit_code_2(tmp_path: Path) -> None:
     assert run(tmp_path, POOL, changed(DEPLOYMENT, replicas=9), options=("--nodes-per-pool", "2")).exit_code == 0
 
 
+def test_only_replicas_that_have_a_place_are_paid_for(tmp_path: Path) -> None:
+    content = json.loads(run(tmp_path, POOL, changed(DEPLOYMENT, replicas=12), options=("-o", "json")).stdout)
+    (one,) = content["deployments"]
+    assert (one["replicas"], one["placedReplicas"], one["plan"]["pricePerHour"]) == (12, 8, "20.00 USD")
+    assert content["pricePerHour"] == ["20.00 USD"]
+
+
 def test_nodes_of_the_files_count_instead_of_assumed_ones(tmp_path: Path) -> None:
     busy = {**NODE, "metadata": {**NODE["metadata"], "name": "down"}, "status": {**NODE["status"], "conditions": []}}
     listed = {"apiVersion": "v1", "kind": "NodeList", "items": [NODE, busy]}

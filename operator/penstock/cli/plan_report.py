@@ -186,7 +186,7 @@ def _deployment(each: Placement) -> dict[str, Any]:
         "placed": each.complete,
         "reason": str(each.decision.reason),
         "message": each.decision.message,
-        "plan": _plan(assignment.plan, each.tenant.replicas) if assignment else None,
+        "plan": _plan(assignment.plan, each.placed) if assignment else None,
         "expected": expected_data(each.outlook.expected),
         **_token_prices(each.outlook),
         "nodes": list(assignment.nodes) if assignment else [],
@@ -194,7 +194,8 @@ def _deployment(each: Placement) -> dict[str, Any]:
     }
 
 
-def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
+def _plan(plan: Plan, placed: int) -> dict[str, Any]:
+    """The price of an hour is that of the replicas that have a place, as in the sums."""
     price, memory = plan.price_per_replica_hour, plan.memory
     return {
         "pool": plan.pool,
@@ -217,7 +218,7 @@ def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
         "memoryPerGPU": memory_data(memory),
         "kvTokens": memory.kv_tokens,
         "pricePerReplicaHour": str(price) if price else None,
-        "pricePerHour": str(price * replicas) if price else None,
+        "pricePerHour": str(price * placed) if price else None,
     }
 
 
