@@ -36,6 +36,13 @@ def test_a_placed_deployment_shows_its_way_and_the_next_best(tmp_path: Path) -> 
     assert [each["pool"] for each in content["nearest"]] == ["abroad"]
 
 
+def test_a_load_that_takes_more_replicas_is_a_fact(tmp_path: Path) -> None:
+    scaling = {"minReplicas": 1, "maxReplicas": 100}
+    growing = changed(DEPLOYMENT, workload={"requestsPerSecond": "100"}, scaling=scaling)
+    facts = data_of(run_on(explain, tmp_path, POOL, growing, words=("md/chat", "-o", "json")))["facts"]
+    assert any(fact.startswith("the load takes ") and "and 1 is asked for" in fact for fact in facts)
+
+
 def test_a_pipe_gets_indented_lines(tmp_path: Path) -> None:
     lines = run_on(explain, tmp_path, *FLEET, words=("modeldeployment/team/chat",)).stdout.splitlines()
     assert lines[0] == "ModelDeployment team/chat"

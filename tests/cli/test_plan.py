@@ -60,6 +60,34 @@ def test_only_replicas_that_have_a_place_are_paid_for(tmp_path: Path) -> None:
     assert content["pricePerHour"] == ["20.00 USD"]
 
 
+GROWING = changed(
+    DEPLOYMENT,
+    workload={"requestsPerSecond": "100"},
+    serviceLevel={"timePerOutputTokenMilliseconds": 20},
+    scaling={"minReplicas": 1, "maxReplicas": 100},
+)
+
+
+def test_what_is_asked_for_and_what_the_load_takes_stand_apart(tmp_path: Path) -> None:
+    (one,) = json.loads(run(tmp_path, POOL, GROWING, options=("-o", "json")).stdout)["deployments"]
+    needed = one["plan"]["replicasForLoad"]
+    assert needed > one["replicas"] == 1
+    assert one["plan"]["pricePerHour"] == one["plan"]["pricePerReplicaHour"]
+    price = f"{2.5 * one['plan']['gpusPerReplica'] * needed:.2f} USD"
+    assert one["plan"]["pricePerHourAtLoad"] == price
+    assert one["expected"]["requestsPerSecond"] == pytest.approx(100 / needed, abs=1e-3)
+    says = f"the load takes {needed} replicas ({price} per hour), and 1 is asked for"
+    for form in ("table", "markdown"):
+        result = run(tmp_path, POOL, GROWING, options=("-o", form))
+        assert says in result.stdout
+        assert result.exit_code == 0
+    assert f" 1/1 of {needed} " in run_on(plan, tmp_path, POOL, GROWING, columns=200).stdout
+    enough = {**GROWING, "spec": {**GROWING["spec"], "replicas": needed}}
+    followed = run(tmp_path, POOL, enough, options=("-o", "json", "--nodes-per-pool", "9")).stdout
+    assert "replicasForLoad" not in json.loads(followed)["deployments"][0]["plan"]
+    assert "the load takes" not in followed
+
+
 def test_nodes_of_the_files_count_instead_of_assumed_ones(tmp_path: Path) -> None:
     busy = {**NODE, "metadata": {**NODE["metadata"], "name": "down"}, "status": {**NODE["status"], "conditions": []}}
     listed = {"apiVersion": "v1", "kind": "NodeList", "items": [NODE, busy]}

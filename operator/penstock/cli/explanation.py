@@ -64,6 +64,8 @@ def explain_placement(each: Placement) -> Explanation:
 
 def _planned_facts(each: Placement) -> Iterator[str]:
     yield f"model {each.tenant.spec.model}, {each.placed} of {each.tenant.replicas} replicas have a node"
+    if each.short_of_load:
+        yield each.short_of_load
     assignment, expected, price = each.decision.assignment, each.outlook.expected, each.outlook.price
     if assignment is not None:
         yield f"memory per GPU: {memory_in_words(assignment.plan)}"

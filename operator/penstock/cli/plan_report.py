@@ -12,10 +12,10 @@ from penstock.planner.changes import Change, ChangeKind, Footprint, compare, foo
 from penstock.planner.disaggregation.required import Apart
 from penstock.planner.exchange import Rates
 from penstock.planner.explain import counted
-from penstock.planner.fleet import DeploymentKey, Tenant
-from penstock.planner.outlook import Outlook, outlook
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
+from penstock.planner.outlook import Outlook, outlook, replicas_for_load
 from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
-from penstock.planner.requirements import load_of
+from penstock.planner.requirements import load_of, requirements_of
 from penstock.planner.totals import (
     PoolTotal,
     by_currency,
@@ -35,12 +35,16 @@ _DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One deployment, what was decided for it, and what it is expected to do."""
+    """One deployment, what was decided for it, and what it is expected to do.
+
+    `replicas_for_load` are those that carry the whole load where that is more than are asked for now, else 0.
+    """
 
     tenant: Tenant
     decision: Decision
     footprint: Footprint | None
     outlook: Outlook
+    replicas_for_load: int = 0
 
     @property
     def name(self) -> str:
@@ -51,6 +55,24 @@ class Placement:
     def placed(self) -> int:
         """Replicas that have a node."""
         return self.footprint.replicas if self.footprint else 0
+
+    @property
+    def price_at_load(self) -> Money | None:
+        """What an hour of those that carry the whole load costs."""
+        price = self.decision.assignment and self.decision.assignment.plan.price_per_replica_hour
+        return price * self.replicas_for_load if price and self.replicas_for_load else None
+
+    @property
+    def short_of_load(self) -> str:
+        """That more replicas are needed for the load than are asked for, and what they cost; empty where not."""
+        if not self.replicas_for_load:
+            return ""
+        now, price = self.tenant.replicas, self.price_at_load
+        cost = f" ({price} per hour)" if price else ""
+        return (
+            f"the load takes {self.replicas_for_load} replicas{cost}, and {now} {'is' if now == 1 else 'are'} asked for;"
+            f" would work: `spec.replicas: {self.replicas_for_load}`"
+        )
 
     @property
     def complete(self) -> bool:
@@ -151,7 +173,7 @@ class PlanReport:
 def report(planned: Planned, before: Mapping[DeploymentKey, Footprint] | None) -> PlanReport:
     """Everything that was decided, against what was there before."""
     fleet, decisions = planned.fleet, planned.decisions
-    placements = tuple(_placement(tenant, decisions[tenant.key]) for tenant in fleet.tenants)
+    placements = tuple(_placement(tenant, decisions[tenant.key], fleet) for tenant in fleet.tenants)
     return PlanReport(
         placements=tuple(sorted(placements, key=lambda each: each.tenant.key)),
         refused=tuple(planned.documents.unsupported),
@@ -169,10 +191,18 @@ def _known(before: Mapping[DeploymentKey, Footprint], planned: Planned) -> dict[
     return {key: footprint for key, footprint in before.items() if key not in refused}
 
 
-def _placement(tenant: Tenant, decision: Decision) -> Placement:
+def _placement(tenant: Tenant, decision: Decision, fleet: FleetSnapshot) -> Placement:
     assignment, load = decision.assignment, load_of(tenant.spec, replicas=tenant.replicas)
-    seen = outlook(assignment.plan, load) if assignment else Outlook(None, None)
-    return Placement(tenant, decision, footprint_of(decision), seen)
+    if assignment is None:
+        return Placement(tenant, decision, None, Outlook(None, None))
+    seen, needed = outlook(assignment.plan, load), _for_load(tenant, assignment.plan, fleet)
+    return Placement(tenant, decision, footprint_of(decision), seen, needed if needed > tenant.replicas else 0)
+
+
+def _for_load(tenant: Tenant, plan: Plan, fleet: FleetSnapshot) -> int:
+    """Replicas that the load takes; 0 where nothing can be said."""
+    accelerator = next((pool.accelerator for pool in fleet.pools if pool.name == plan.pool), None)
+    return (accelerator and replicas_for_load(plan, requirements_of(tenant), accelerator)) or 0
 
 
 def _deployment(each: Placement) -> dict[str, Any]:
@@ -186,7 +216,7 @@ def _deployment(each: Placement) -> dict[str, Any]:
         "placed": each.complete,
         "reason": str(each.decision.reason),
         "message": each.decision.message,
-        "plan": _plan(assignment.plan, each.placed) if assignment else None,
+        "plan": _plan(assignment.plan, each.placed) | _at_load(each) if assignment else None,
         "expected": expected_data(each.outlook.expected),
         **_token_prices(each.outlook),
         "nodes": list(assignment.nodes) if assignment else [],
@@ -220,6 +250,14 @@ def _plan(plan: Plan, placed: int) -> dict[str, Any]:
         "pricePerReplicaHour": str(price) if price else None,
         "pricePerHour": str(price * placed) if price else None,
     }
+
+
+def _at_load(each: Placement) -> dict[str, Any]:
+    """Only where the load takes more replicas than are asked for."""
+    price = each.price_at_load
+    if not each.replicas_for_load:
+        return {}
+    return {"replicasForLoad": each.replicas_for_load, "pricePerHourAtLoad": str(price) if price else None}
 
 
 def memory_data(memory: MemoryPlan) -> dict[str, int]:
