@@ -1,6 +1,7 @@
 """`penstock fit`: what people and programs read, and that every option that cannot be acted on is told with a cure."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,31 @@ def test_a_rate_takes_replicas_and_the_table_says_how_many() -> None:
     assert all(row["replicas"] >= 1 for row in rows)
     assert max(row["replicas"] for row in rows) > 1
     assert "REPLICAS" in run(*words).stdout
+
+
+def test_what_one_replica_may_do_is_headed_apart_from_the_load_of_all() -> None:
+    words = (MODEL, "--gpu", "H200", "--tensor-parallel", "4")
+    assert "MOST REQ/S EACH" in run(*words, "--requests-per-second", "30").stdout
+    assert "MOST REQ/S EACH" not in run(*words).stdout
+
+
+def test_where_no_row_has_a_price_the_best_is_not_called_the_cheapest() -> None:
+    out = run(MODEL, "--gpu", "H200", "--price", "H100=2").stdout
+    assert "* best: the most tokens per second and GPU" in out
+
+
+def test_a_promise_is_told_as_it_was_asked() -> None:
+    assert "asks for 0.1 ms" in run(MODEL, "--gpu", "H200", "--tensor-parallel", "4", "--tpot", "0.1").stdout
+
+
+def test_the_share_that_is_named_as_a_cure_keeps_the_promise() -> None:
+    words = (MODEL, "--gpu", "H100-SXM", "--tensor-parallel", "4", "--tpot", "40", "--concurrency")
+    share = re.search(r"would work: (\d+) requests\s+at once per replica, (\d+) replicas", run(*words, "410").stdout)
+    assert share is not None
+    most = int(share[1])
+    assert int(share[2]) == -(-410 // most)
+    assert run(*words, str(most)).exit_code == 0
+    assert run(*words, str(most + 1)).exit_code == 2
 
 
 def test_an_engine_and_its_version_are_taken() -> None:

@@ -57,6 +57,8 @@ def test_the_same_plan_changes_nothing(tmp_path: Path, former: Path) -> None:
     content = data_of(result)
     assert {each["change"] for each in content["changes"]} == {"Same"}
     assert "no change" in content["summary"]
+    out = run_on(plan, tmp_path, *BEFORE, words=("--current", str(former)), columns=120).stdout
+    assert "Changes\nnothing changes\n" in out
 
 
 def test_gpus_without_a_price_are_counted_on_both_sides(tmp_path: Path) -> None:

@@ -67,11 +67,10 @@ class Placement:
         """That more replicas are needed for the load than are asked for, and what they cost; empty where not."""
         if not self.replicas_for_load:
             return ""
-        now, price = self.tenant.replicas, self.price_at_load
-        cost = f" ({price} per hour)" if price else ""
+        needed, now, price = self.replicas_for_load, self.tenant.replicas, self.price_at_load
+        cost, are = f" ({price} per hour)" if price else "", "is" if now == 1 else "are"
         return (
-            f"the load takes {self.replicas_for_load} replicas{cost}, and {now} {'is' if now == 1 else 'are'} asked for;"
-            f" would work: `spec.replicas: {self.replicas_for_load}`"
+            f"the load takes {needed} replicas{cost}, and {now} {are} asked for; would work: `spec.replicas: {needed}`"
         )
 
     @property

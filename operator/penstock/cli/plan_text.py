@@ -46,7 +46,11 @@ def write_text(made: PlanReport, out: TextIO) -> None:
 def _write_tables(made: PlanReport, out: TextIO) -> None:
     if made.changes is not None:
         heading("Changes", out)
-        show(changes_sheet(made), out)
+        changes = changes_sheet(made)
+        if changes.rows:
+            show(changes, out)
+        else:
+            note("nothing changes", out)
     heading("Deployments", out)
     show(deployments_sheet(made), out)
     heading("Pools", out)
@@ -187,7 +191,8 @@ def _lines(made: PlanReport) -> Iterator[str]:
             yield f"  {apart_in_words(made.apart[refused.key])}"
     for total in made.pools:
         spent = f", {total.price_per_hour} per hour" if total.price_per_hour else ""
-        yield f"pool {total.pool}: {total.planned} of {total.gpus} GPUs planned, {total.held} held by others{spent}"
+        planned = f"{total.planned} of {counted(total.gpus, 'GPU')} planned"
+        yield f"pool {total.pool}: {planned}, {total.held} held by others{spent}"
     yield from map(str, made.assumed)
     yield made.summary
 
