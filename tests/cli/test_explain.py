@@ -36,6 +36,18 @@ def test_a_placed_deployment_shows_its_way_and_the_next_best(tmp_path: Path) -> 
     assert [each["pool"] for each in content["nearest"]] == ["abroad"]
 
 
+def test_one_is_counted_as_one(tmp_path: Path) -> None:
+    facts = data_of(run_on(explain, tmp_path, POOL, DEPLOYMENT, words=("md/chat", "-o", "json")))["facts"]
+    assert "model Qwen/Qwen3-8B, 1 of 1 replica has a node" in facts
+
+
+def test_a_load_that_takes_more_replicas_is_a_fact(tmp_path: Path) -> None:
+    scaling = {"minReplicas": 1, "maxReplicas": 100}
+    growing = changed(DEPLOYMENT, workload={"requestsPerSecond": "100"}, scaling=scaling)
+    facts = data_of(run_on(explain, tmp_path, POOL, growing, words=("md/chat", "-o", "json")))["facts"]
+    assert any(fact.startswith("the load takes ") and "and 1 is asked for" in fact for fact in facts)
+
+
 def test_a_pipe_gets_indented_lines(tmp_path: Path) -> None:
     lines = run_on(explain, tmp_path, *FLEET, words=("modeldeployment/team/chat",)).stdout.splitlines()
     assert lines[0] == "ModelDeployment team/chat"
@@ -74,7 +86,7 @@ def test_a_pool_says_who_is_there_and_why_others_are_not(tmp_path: Path) -> None
         "team/homeless": "OutsideJurisdiction",
     }
     here = run_on(explain, tmp_path, *FLEET, words=("gpupool/h100",)).stdout
-    assert "* team/chat: Here: 1 x 1 GPUs, BF16, 2.50 USD per hour" in here
+    assert "* team/chat: Here: 1 x 1 GPU, BF16, 2.50 USD per hour" in here
     assert "1 of 8 GPUs planned" in here
 
 

@@ -1,6 +1,7 @@
 """`penstock fit`: what people and programs read, and that every option that cannot be acted on is told with a cure."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def test_a_row_says_what_fits_how_fast_and_at_what_price() -> None:
     gpus = {"H100-SXM-80GB": 2.5, "H200-SXM-141GB": 3.4}
     assert best["pricePerHour"] == f"{gpus[best['accelerator']] * best['tensorParallel']:.2f} USD"
     assert all((row["memoryPerGPU"] is None) is not row["fits"] for row in rows)
+
+
+def test_without_a_load_all_figures_and_the_price_are_at_what_a_plan_counts_on() -> None:
+    for row in data(MODEL, "--gpu", "H100-SXM", *PRICES, "--tpot", "40", "--answer", "500", "--prompt", "1500")["rows"]:
+        if row["fits"]:
+            rate, tokens = row["requestsPerSecond"], row["expected"]["outputTokensPerSecond"]
+            assert rate == row["expected"]["requestsPerSecond"]
+            assert tokens == pytest.approx(rate * 500, rel=1e-3)
+            paid = 2.5 * row["gpusPerReplica"] / (rate * 2000 * 3600) * 1e6
+            assert float(row["pricePerMillionTokens"].split()[0]) == pytest.approx(paid, rel=2e-3)
 
 
 def test_yaml_is_the_same() -> None:
@@ -140,6 +151,31 @@ def test_a_rate_takes_replicas_and_the_table_says_how_many() -> None:
     assert all(row["replicas"] >= 1 for row in rows)
     assert max(row["replicas"] for row in rows) > 1
     assert "REPLICAS" in run(*words).stdout
+
+
+def test_what_one_replica_may_do_is_headed_apart_from_the_load_of_all() -> None:
+    words = (MODEL, "--gpu", "H200", "--tensor-parallel", "4")
+    assert "MOST REQ/S EACH" in run(*words, "--requests-per-second", "30").stdout
+    assert "MOST REQ/S EACH" not in run(*words).stdout
+
+
+def test_where_no_row_has_a_price_the_best_is_not_called_the_cheapest() -> None:
+    out = run(MODEL, "--gpu", "H200", "--price", "H100=2").stdout
+    assert "* best: the most tokens per second and GPU" in out
+
+
+def test_a_promise_is_told_as_it_was_asked() -> None:
+    assert "asks for 0.1 ms" in run(MODEL, "--gpu", "H200", "--tensor-parallel", "4", "--tpot", "0.1").stdout
+
+
+def test_the_share_that_is_named_as_a_cure_keeps_the_promise() -> None:
+    words = (MODEL, "--gpu", "H100-SXM", "--tensor-parallel", "4", "--tpot", "40", "--concurrency")
+    share = re.search(r"would work: (\d+) requests\s+at once per replica, (\d+) replicas", run(*words, "410").stdout)
+    assert share is not None
+    most = int(share[1])
+    assert int(share[2]) == -(-410 // most)
+    assert run(*words, str(most)).exit_code == 0
+    assert run(*words, str(most + 1)).exit_code == 2
 
 
 def test_an_engine_and_its_version_are_taken() -> None:

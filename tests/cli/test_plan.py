@@ -53,6 +53,41 @@ def test_missing_replicas_are_exit_code_2(tmp_path: Path) -> None:
     assert run(tmp_path, POOL, changed(DEPLOYMENT, replicas=9), options=("--nodes-per-pool", "2")).exit_code == 0
 
 
+def test_only_replicas_that_have_a_place_are_paid_for(tmp_path: Path) -> None:
+    content = json.loads(run(tmp_path, POOL, changed(DEPLOYMENT, replicas=12), options=("-o", "json")).stdout)
+    (one,) = content["deployments"]
+    assert (one["replicas"], one["placedReplicas"], one["plan"]["pricePerHour"]) == (12, 8, "20.00 USD")
+    assert content["pricePerHour"] == ["20.00 USD"]
+
+
+GROWING = changed(
+    DEPLOYMENT,
+    workload={"requestsPerSecond": "100"},
+    serviceLevel={"timePerOutputTokenMilliseconds": 20},
+    scaling={"minReplicas": 1, "maxReplicas": 100},
+)
+
+
+def test_what_is_asked_for_and_what_the_load_takes_stand_apart(tmp_path: Path) -> None:
+    (one,) = json.loads(run(tmp_path, POOL, GROWING, options=("-o", "json")).stdout)["deployments"]
+    needed = one["plan"]["replicasForLoad"]
+    assert needed > one["replicas"] == 1
+    assert one["plan"]["pricePerHour"] == one["plan"]["pricePerReplicaHour"]
+    price = f"{2.5 * one['plan']['gpusPerReplica'] * needed:.2f} USD"
+    assert one["plan"]["pricePerHourAtLoad"] == price
+    assert one["expected"]["requestsPerSecond"] == pytest.approx(100 / needed, abs=1e-3)
+    says = f"the load takes {needed} replicas ({price} per hour), and 1 is asked for"
+    for form in ("table", "markdown"):
+        result = run(tmp_path, POOL, GROWING, options=("-o", form))
+        assert says in result.stdout
+        assert result.exit_code == 0
+    assert f" 1/1 of {needed} " in run_on(plan, tmp_path, POOL, GROWING, columns=200).stdout
+    enough = {**GROWING, "spec": {**GROWING["spec"], "replicas": needed}}
+    followed = run(tmp_path, POOL, enough, options=("-o", "json", "--nodes-per-pool", "9")).stdout
+    assert "replicasForLoad" not in json.loads(followed)["deployments"][0]["plan"]
+    assert "the load takes" not in followed
+
+
 def test_nodes_of_the_files_count_instead_of_assumed_ones(tmp_path: Path) -> None:
     busy = {**NODE, "metadata": {**NODE["metadata"], "name": "down"}, "status": {**NODE["status"], "conditions": []}}
     listed = {"apiVersion": "v1", "kind": "NodeList", "items": [NODE, busy]}
@@ -169,7 +204,7 @@ def test_what_has_no_place_is_exit_code_2_and_told(tmp_path: Path, documents: li
     result = run(tmp_path, *documents)
     assert result.exit_code == 2, result.output
     assert says in result.output
-    assert "0 of 1 deployments placed" in result.output
+    assert "0 of 1 deployment placed" in result.output
 
 
 def test_broken_yaml_is_told(tmp_path: Path) -> None:

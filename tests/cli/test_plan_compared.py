@@ -57,6 +57,32 @@ def test_the_same_plan_changes_nothing(tmp_path: Path, former: Path) -> None:
     content = data_of(result)
     assert {each["change"] for each in content["changes"]} == {"Same"}
     assert "no change" in content["summary"]
+    out = run_on(plan, tmp_path, *BEFORE, words=("--current", str(former)), columns=120).stdout
+    assert "Changes\nnothing changes\n" in out
+
+
+def test_gpus_without_a_price_are_counted_on_both_sides(tmp_path: Path) -> None:
+    unpriced = {**POOL, "spec": {key: value for key, value in POOL["spec"].items() if key != "price"}}
+    large = named(DEPLOYMENT, "large", replicas=2, placement={"pools": ["bare"]})
+    former = tmp_path / "former.json"
+    former.write_text(run_on(plan, tmp_path, unpriced, DEPLOYMENT, words=("-o", "json")).stdout)
+    assert json.loads(former.read_text())["summary"] == "1 of 1 deployment placed on 1 GPU, no price known"
+    documents = (POOL, named(unpriced, "bare"), changed(DEPLOYMENT, placement={"pools": ["h100"]}), large)
+    content = data_of(run_on(plan, tmp_path, *documents, words=("--current", str(former), "-o", "json")))
+    assert content["summary"] == (
+        "2 of 2 deployments placed on 3 GPUs, 2.50 USD per hour, and 2 GPUs without a price"
+        " (before: no price known; +2.50 USD, +1 GPU without a price), 2 changed"
+    )
+    assert (content["gpusWithoutPriceBefore"], content["gpusWithoutPrice"]) == (1, 2)
+
+
+def test_where_nothing_is_taken_nothing_is_said_of_money(tmp_path: Path) -> None:
+    homeless = AFTER[-1]
+    (tmp_path / "none.yaml").write_text(listed())
+    words = ("--current", str(tmp_path / "none.yaml"), "-o", "json")
+    content = data_of(run_on(plan, tmp_path, POOL, homeless, words=words))
+    assert content["summary"] == "0 of 1 deployment placed on 0 GPUs (before: nothing; no change), 1 changed"
+    assert content["gpusWithoutPrice"] == 0
 
 
 def test_a_plan_as_yaml_is_read_as_well(tmp_path: Path, former: Path) -> None:
@@ -69,9 +95,10 @@ def test_a_comment_on_a_pull_request_says_what_matters_first(tmp_path: Path, for
     result = run_on(plan, tmp_path, *AFTER, words=("--current", str(former), "-o", "markdown"))
     lines = result.stdout.splitlines()
     assert lines[0] == "<!-- penstock plan -->"
-    assert (
-        "2 of 3 deployments placed on 3 GPUs, 12.00 USD per hour (before: 5.00 USD; +7.00 USD), 4 changed" in lines[1]
+    sentence = (
+        "2 of 3 deployments placed on 3 GPUs, 12.00 USD per hour (before: 5.00 USD per hour; +7.00 USD), 4 changed"
     )
+    assert sentence in lines[1]
     order = [result.stdout.index(part) for part in ("### Cannot be placed", "### Changes", "<details>", "assumed")]
     assert order == sorted(order)
     assert "all of its countries must lie inside US; its countries are DE" in result.stdout

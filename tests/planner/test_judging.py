@@ -42,10 +42,20 @@ def test_the_greatest_load_is_that_of_the_performance_model(first: float | None,
         assert found.tokens_per_second == pytest.approx(want.speed.output_tokens_per_second)
 
 
-def test_without_a_stated_load_three_quarters_of_what_there_is_room_for_are_expected() -> None:
-    found = judge(REPLICA, load(), Promise(), 100, may_grow=True)
+@pytest.mark.parametrize("each", [None, 1.05, 3])
+@pytest.mark.parametrize("room", [1, 2, 100])
+def test_without_a_stated_load_what_it_may_be_planned_for_is_expected(room: int, each: float | None) -> None:
+    """Not three quarters of the requests in flight: those make more than three quarters of the rate."""
+    asked, promise = load(), Promise(None, each and each * ALONE.time_per_output_token_seconds)
+    found = judge(REPLICA, asked, promise, room, may_grow=True)
     assert isinstance(found, Judgement)
-    assert (found.replicas, found.expected.concurrency) == (1, 75)
+    assert (found.replicas, found.expected.requests_per_second) == (1, found.requests_per_second)
+    assert found.expected.output_tokens_per_second == found.requests_per_second * asked.output_tokens
+    in_flight = found.expected.concurrency
+    assert speed(REPLICA, asked.traffic, in_flight).requests_per_second >= found.requests_per_second
+    assert (
+        in_flight == 1 or speed(REPLICA, asked.traffic, in_flight - 1).requests_per_second < found.requests_per_second
+    )
 
 
 def test_replicas_follow_the_load_within_their_bounds() -> None:

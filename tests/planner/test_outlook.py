@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from builders.fleet import place_one, pool, tenant
 from penstock.api.quantities import Money
+from penstock.catalogue.accelerators import by_name
 from penstock.planner.fleet import Tenant
-from penstock.planner.outlook import Outlook, outlook, token_price
+from penstock.planner.outlook import Outlook, outlook, replicas_for_load, token_price
 from penstock.planner.plan import Expectation, Plan
 from penstock.planner.requirements import Load, requirements_of
 
@@ -48,3 +51,24 @@ def test_without_a_price_there_is_no_price_per_token() -> None:
 def test_a_plan_that_expects_nothing_promises_no_price() -> None:
     asks = tenant(spec={"model": "org/small"})
     assert outlook(replace(planned(asks), expected=None), requirements_of(asks).load) == Outlook(None, None)
+
+
+SCALING = {"minReplicas": 1, "maxReplicas": 50}
+ACCELERATOR = by_name("H100-SXM-80GB")
+
+
+def test_the_load_takes_as_many_replicas_as_share_it() -> None:
+    asks = tenant(spec={"model": "org/small", "workload": {"requestsPerSecond": "60"}, "scaling": SCALING})
+    plan = planned(asks)
+    needed = replicas_for_load(plan, requirements_of(asks), ACCELERATOR)
+    assert needed is not None
+    assert needed > 1
+    assert plan.expected is not None
+    assert plan.expected.requests_per_second == pytest.approx(60 / needed)
+
+
+@pytest.mark.parametrize("workload", [{}, {"requestsPerSecond": "100000"}])
+def test_of_a_load_that_nobody_states_or_carries_no_number_is_said(workload: dict[str, str]) -> None:
+    plan = planned(tenant(spec={"model": "org/small"}))
+    asks = tenant(spec={"model": "org/small", "workload": workload, "scaling": SCALING})
+    assert replicas_for_load(plan, requirements_of(asks), ACCELERATOR) is None

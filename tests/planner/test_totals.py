@@ -1,10 +1,19 @@
 """What a plan takes of each pool, and money by currency."""
 
+import pytest
+
 from builders.fleet import NOW, fleet, nodes, pool, tenant
 from penstock.api.quantities import Money
 from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.placement import place
-from penstock.planner.totals import by_currency, differences, in_base, money_in_words, pool_totals
+from penstock.planner.totals import (
+    by_currency,
+    difference_in_words,
+    differences,
+    in_base,
+    money_in_words,
+    pool_totals,
+)
 
 FIVE, TWO, EUROS = Money.parse("5", "USD"), Money.parse("2", "USD"), Money.parse("3", "EUR")
 
@@ -19,14 +28,40 @@ def test_a_pool_counts_what_others_hold_and_what_is_planned() -> None:
 
 def test_currencies_are_never_added_up() -> None:
     assert by_currency([FIVE, EUROS, None, TWO]) == (EUROS, Money.parse("7", "USD"))
-    assert money_in_words(by_currency([FIVE, EUROS])) == "3.00 EUR + 5.00 USD"
-    assert money_in_words(()) == "0"
+    assert money_in_words(by_currency([FIVE, EUROS])) == "3.00 EUR + 5.00 USD per hour"
+
+
+@pytest.mark.parametrize(
+    ("amounts", "gpus", "says"),
+    [
+        ((FIVE,), 2, "5.00 USD per hour, and 2 GPUs without a price"),
+        ((FIVE,), 1, "5.00 USD per hour, and 1 GPU without a price"),
+        ((), 1, "no price known"),
+        ((Money("USD", 0),), 0, "0.00 USD per hour"),
+        ((), 0, ""),
+    ],
+)
+def test_what_has_no_price_is_not_summed_as_nothing(amounts: tuple[Money, ...], gpus: int, says: str) -> None:
+    assert money_in_words(amounts, gpus) == says
+
+
+@pytest.mark.parametrize(
+    ("amounts", "gpus", "says"),
+    [
+        ((FIVE, Money("EUR", -3_000_000)), 0, "+5.00 USD -3.00 EUR"),
+        ((FIVE,), -2, "+5.00 USD, -2 GPUs without a price"),
+        ((Money("USD", 0),), 1, "+1 GPU without a price"),
+        ((Money("USD", 0),), 0, "no change"),
+    ],
+)
+def test_a_difference_counts_gpus_without_a_price(amounts: tuple[Money, ...], gpus: int, says: str) -> None:
+    assert difference_in_words(amounts, gpus) == says
 
 
 def test_rates_turn_what_they_know_into_the_base() -> None:
     rates = Rates.parse("USD", {"EUR": "1.10"})
     yen = Money.parse("100", "JPY")
-    assert money_in_words(in_base((EUROS, FIVE, yen), rates)) == "100.00 JPY + 8.30 USD"
+    assert money_in_words(in_base((EUROS, FIVE, yen), rates)) == "100.00 JPY + 8.30 USD per hour"
     assert in_base((EUROS, FIVE), NO_RATES) == (EUROS, FIVE)
 
 

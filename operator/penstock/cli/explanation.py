@@ -63,7 +63,10 @@ def explain_placement(each: Placement) -> Explanation:
 
 
 def _planned_facts(each: Placement) -> Iterator[str]:
-    yield f"model {each.tenant.spec.model}, {each.placed} of {each.tenant.replicas} replicas have a node"
+    have = "has" if each.tenant.replicas == 1 else "have"
+    yield f"model {each.tenant.spec.model}, {each.placed} of {counted(each.tenant.replicas, 'replica')} {have} a node"
+    if each.short_of_load:
+        yield each.short_of_load
     assignment, expected, price = each.decision.assignment, each.outlook.expected, each.outlook.price
     if assignment is not None:
         yield f"memory per GPU: {memory_in_words(assignment.plan)}"
@@ -143,7 +146,9 @@ def _live_outcome(status: ModelDeploymentStatus) -> str:
 
 
 def _live_facts(live: Object, status: ModelDeploymentStatus) -> Iterator[str]:
-    yield f"model {part(live, 'spec').get('model')}, {status.ready_replicas} of {status.replicas} replicas are ready"
+    are = "is" if status.replicas == 1 else "are"
+    replicas = f"{status.ready_replicas} of {counted(status.replicas, 'replica')} {are} ready"
+    yield f"model {part(live, 'spec').get('model')}, {replicas}"
     if status.plan is not None:
         yield f"serving in pool {status.plan.pool}: {_plan_in_words(status.plan)}"
     if status.next_plan is not None:
@@ -176,7 +181,7 @@ def explain_planned_pool(made: PlanReport, pool: str) -> Explanation | None:
     return Explanation(
         kind="InferencePool",
         name=pool,
-        outcome=f"{total.planned} of {total.gpus} GPUs planned, {total.held} held by others{cost}",
+        outcome=f"{total.planned} of {counted(total.gpus, 'GPU')} planned, {total.held} held by others{cost}",
         settled=True,
         facts=(
             f"accelerator {total.accelerator or 'unknown'}, {counted(total.nodes, 'node')}",
@@ -189,7 +194,7 @@ def explain_planned_pool(made: PlanReport, pool: str) -> Explanation | None:
 def _guest(each: Placement, pool: str) -> Branch:
     footprint = each.footprint
     if footprint is not None and footprint.pool == pool:
-        what = f"{footprint.replicas} x {footprint.gpus_per_replica} GPUs, {footprint.precision}"
+        what = f"{footprint.replicas} x {counted(footprint.gpus_per_replica, 'GPU')}, {footprint.precision}"
         return Branch(
             each.name, chosen=True, reason="Here", message=f"{what}, {footprint.price_per_hour or '-'} per hour"
         )
@@ -218,7 +223,7 @@ def explain_live_pool(live: Object, deployments: Iterable[Object]) -> Explanatio
     return Explanation(
         kind="InferencePool",
         name=pool,
-        outcome=f"{status.gpus.allocated} of {status.gpus.total} GPUs taken, {status.gpus.free} free{cost}",
+        outcome=f"{status.gpus.allocated} of {counted(status.gpus.total, 'GPU')} taken, {status.gpus.free} free{cost}",
         settled=True,
         facts=(f"accelerator {status.accelerator or 'unknown'}, {status.ready_nodes} of {status.nodes} nodes ready",),
         tree=_sorted(branches),

@@ -75,7 +75,7 @@ def _asked(question: SurveyQuestion) -> str:
 
 def _sheet(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Sheet:
     several, replicated = len(question.checkpoints) > 1, question.load.total_requests_per_second is not None
-    priced = bool(question.prices)
+    priced, loaded = bool(question.prices), question.load.known
     columns = {
         "": Column(""),
         "GPU": Column("GPU"),
@@ -88,7 +88,7 @@ def _sheet(question: SurveyQuestion, rows: Sequence[SurveyRow]) -> Sheet:
         "context": Column("context", right=True, drop=6),
         "at once": Column("at once", right=True, drop=7),
         **({"replicas": Column("replicas", right=True)} if replicated else {}),
-        "req/s": Column("req/s", right=True, drop=8),
+        "req/s": Column("most req/s each" if loaded else "req/s", right=True, drop=8),
         "out tok/s": Column("out tok/s", right=True, drop=1),
         "TTFT": Column("TTFT", right=True, drop=4),
         "TPOT": Column("TPOT", right=True, drop=3),
@@ -189,7 +189,8 @@ def _without_place(row: SurveyRow) -> str:
 
 def _notes(question: SurveyQuestion, fitting: Sequence[SurveyRow]) -> Iterator[str]:
     if any(row.best for row in fitting):
-        yield f"* best: {_CHEAPEST if question.prices else 'the most tokens per second and GPU'}"
+        priced = any(row.token_price for row in fitting)
+        yield f"* best: {_CHEAPEST if priced else 'the most tokens per second and GPU'}"
     reasons = sorted({row.unvalidated for row in fitting if row.unvalidated})
     yield from (f"? {reason}" for reason in reasons)
     if not question.prices:

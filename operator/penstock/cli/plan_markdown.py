@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from penstock.cli.plan_report import PlanReport
-from penstock.cli.plan_text import changes_sheet, deployments_sheet, pools_sheet, unplaced_lines
+from penstock.cli.plan_text import changes_sheet, deployments_sheet, load_lines, pools_sheet, unplaced_lines
 from penstock.cli.tables import Sheet, escaped, markdown
 from penstock.planner.changes import ChangeKind
 
@@ -30,7 +30,7 @@ def _lines(made: PlanReport) -> Iterator[str]:
         yield from _changes(made)
     yield from _folded("Deployments", deployments_sheet(made), opened=made.changes is None)
     yield from _folded("Pools", pools_sheet(made))
-    yield from _notes(str(each) for each in made.assumed)
+    yield from _notes((*load_lines(made), *map(str, made.assumed)))
 
 
 def _changes(made: PlanReport) -> Iterator[str]:

@@ -11,11 +11,21 @@ from penstock.cli.planning import Planned
 from penstock.planner.changes import Change, ChangeKind, Footprint, compare, footprint_of
 from penstock.planner.disaggregation.required import Apart
 from penstock.planner.exchange import Rates
-from penstock.planner.fleet import DeploymentKey, Tenant
-from penstock.planner.outlook import Outlook, outlook
+from penstock.planner.explain import counted
+from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Tenant
+from penstock.planner.outlook import Outlook, outlook, replicas_for_load
 from penstock.planner.plan import Decision, Expectation, MemoryPlan, Plan, Rejection
-from penstock.planner.requirements import load_of
-from penstock.planner.totals import PoolTotal, by_currency, differences, in_base, money_in_words, pool_totals
+from penstock.planner.requirements import load_of, requirements_of
+from penstock.planner.totals import (
+    PoolTotal,
+    by_currency,
+    difference_in_words,
+    differences,
+    gpus_without_price,
+    in_base,
+    money_in_words,
+    pool_totals,
+)
 
 __all__ = ["Placement", "PlanReport", "expected_data", "memory_data", "report"]
 
@@ -25,12 +35,16 @@ _DIGITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One deployment, what was decided for it, and what it is expected to do."""
+    """One deployment, what was decided for it, and what it is expected to do.
+
+    `replicas_for_load` are those that carry the whole load where that is more than are asked for now, else 0.
+    """
 
     tenant: Tenant
     decision: Decision
     footprint: Footprint | None
     outlook: Outlook
+    replicas_for_load: int = 0
 
     @property
     def name(self) -> str:
@@ -41,6 +55,23 @@ class Placement:
     def placed(self) -> int:
         """Replicas that have a node."""
         return self.footprint.replicas if self.footprint else 0
+
+    @property
+    def price_at_load(self) -> Money | None:
+        """What an hour of those that carry the whole load costs."""
+        price = self.decision.assignment and self.decision.assignment.plan.price_per_replica_hour
+        return price * self.replicas_for_load if price and self.replicas_for_load else None
+
+    @property
+    def short_of_load(self) -> str:
+        """That more replicas are needed for the load than are asked for, and what they cost; empty where not."""
+        if not self.replicas_for_load:
+            return ""
+        needed, now, price = self.replicas_for_load, self.tenant.replicas, self.price_at_load
+        cost, are = f" ({price} per hour)" if price else "", "is" if now == 1 else "are"
+        return (
+            f"the load takes {needed} replicas{cost}, and {now} {are} asked for; would work: `spec.replicas: {needed}`"
+        )
 
     @property
     def complete(self) -> bool:
@@ -81,20 +112,32 @@ class PlanReport:
         return in_base(spent, self.rates)
 
     @property
+    def unpriced_after(self) -> int:
+        """GPUs of the plan that `after` leaves out."""
+        return gpus_without_price(each.footprint for each in self.placements)
+
+    @property
+    def unpriced_before(self) -> int:
+        """GPUs that `before` leaves out."""
+        return gpus_without_price(each.before for each in self.changes or ())
+
+    @property
     def summary(self) -> str:
         """The plan in one sentence."""
         placed, total = sum(each.complete for each in self.placements), len(self.placements) + len(self.refused)
         gpus = sum(each.footprint.gpus for each in self.placements if each.footprint)
-        sentence = f"{placed} of {total} deployments placed on {gpus} GPUs, {money_in_words(self.after)} per hour"
-        return f"{sentence}{self._compared()}{self._refused()}"
+        sentence = f"{placed} of {counted(total, 'deployment')} placed on {counted(gpus, 'GPU')}"
+        spent = money_in_words(self.after, self.unpriced_after)
+        return f"{sentence}{', ' if spent else ''}{spent}{self._compared()}{self._refused()}"
 
     def _compared(self) -> str:
         if self.changes is None:
             return ""
-        differ = differences(self.before, self.after)
-        signed = " ".join(f"{'+' if each.micro > 0 else ''}{each}" for each in differ if each.micro) or "no change"
+        before = money_in_words(self.before, self.unpriced_before) or "nothing"
+        unpriced = self.unpriced_after - self.unpriced_before
+        differ = difference_in_words(differences(self.before, self.after), unpriced)
         moved = sum(each.kind is not ChangeKind.SAME for each in self.changes)
-        return f" (before: {money_in_words(self.before)}; {signed}), {moved} changed"
+        return f" (before: {before}; {differ}), {moved} changed"
 
     def _refused(self) -> str:
         return f", {len(self.refused)} refused" if self.refused else ""
@@ -110,6 +153,7 @@ class PlanReport:
             "refused": [_refused(each, self.apart.get(each.key)) for each in self.refused],
             "pools": [_pool(each) for each in self.pools],
             "pricePerHour": [str(each) for each in self.after],
+            "gpusWithoutPrice": self.unpriced_after,
             "assumptions": [str(each) for each in self.assumed],
             **self._changes(),
         }
@@ -121,13 +165,14 @@ class PlanReport:
             "changes": [_change(each) for each in self.changes],
             "pricePerHourBefore": [str(each) for each in self.before],
             "pricePerHourDifference": [str(each) for each in differences(self.before, self.after)],
+            "gpusWithoutPriceBefore": self.unpriced_before,
         }
 
 
 def report(planned: Planned, before: Mapping[DeploymentKey, Footprint] | None) -> PlanReport:
     """Everything that was decided, against what was there before."""
     fleet, decisions = planned.fleet, planned.decisions
-    placements = tuple(_placement(tenant, decisions[tenant.key]) for tenant in fleet.tenants)
+    placements = tuple(_placement(tenant, decisions[tenant.key], fleet) for tenant in fleet.tenants)
     return PlanReport(
         placements=tuple(sorted(placements, key=lambda each: each.tenant.key)),
         refused=tuple(planned.documents.unsupported),
@@ -145,10 +190,18 @@ def _known(before: Mapping[DeploymentKey, Footprint], planned: Planned) -> dict[
     return {key: footprint for key, footprint in before.items() if key not in refused}
 
 
-def _placement(tenant: Tenant, decision: Decision) -> Placement:
+def _placement(tenant: Tenant, decision: Decision, fleet: FleetSnapshot) -> Placement:
     assignment, load = decision.assignment, load_of(tenant.spec, replicas=tenant.replicas)
-    seen = outlook(assignment.plan, load) if assignment else Outlook(None, None)
-    return Placement(tenant, decision, footprint_of(decision), seen)
+    if assignment is None:
+        return Placement(tenant, decision, None, Outlook(None, None))
+    seen, needed = outlook(assignment.plan, load), _for_load(tenant, assignment.plan, fleet)
+    return Placement(tenant, decision, footprint_of(decision), seen, needed if needed > tenant.replicas else 0)
+
+
+def _for_load(tenant: Tenant, plan: Plan, fleet: FleetSnapshot) -> int:
+    """Replicas that the load takes; 0 where nothing can be said."""
+    accelerator = next((pool.accelerator for pool in fleet.pools if pool.name == plan.pool), None)
+    return (accelerator and replicas_for_load(plan, requirements_of(tenant), accelerator)) or 0
 
 
 def _deployment(each: Placement) -> dict[str, Any]:
@@ -162,7 +215,7 @@ def _deployment(each: Placement) -> dict[str, Any]:
         "placed": each.complete,
         "reason": str(each.decision.reason),
         "message": each.decision.message,
-        "plan": _plan(assignment.plan, each.tenant.replicas) if assignment else None,
+        "plan": _plan(assignment.plan, each.placed) | _at_load(each) if assignment else None,
         "expected": expected_data(each.outlook.expected),
         **_token_prices(each.outlook),
         "nodes": list(assignment.nodes) if assignment else [],
@@ -170,7 +223,8 @@ def _deployment(each: Placement) -> dict[str, Any]:
     }
 
 
-def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
+def _plan(plan: Plan, placed: int) -> dict[str, Any]:
+    """The price of an hour is that of the replicas that have a place, as in the sums."""
     price, memory = plan.price_per_replica_hour, plan.memory
     return {
         "pool": plan.pool,
@@ -193,8 +247,16 @@ def _plan(plan: Plan, replicas: int) -> dict[str, Any]:
         "memoryPerGPU": memory_data(memory),
         "kvTokens": memory.kv_tokens,
         "pricePerReplicaHour": str(price) if price else None,
-        "pricePerHour": str(price * replicas) if price else None,
+        "pricePerHour": str(price * placed) if price else None,
     }
+
+
+def _at_load(each: Placement) -> dict[str, Any]:
+    """Only where the load takes more replicas than are asked for."""
+    price = each.price_at_load
+    if not each.replicas_for_load:
+        return {}
+    return {"replicasForLoad": each.replicas_for_load, "pricePerHourAtLoad": str(price) if price else None}
 
 
 def memory_data(memory: MemoryPlan) -> dict[str, int]:

@@ -15,6 +15,7 @@ from penstock.planner.plan import Expectation, Plan
 __all__ = [
     "changes_sheet",
     "deployments_sheet",
+    "load_lines",
     "memory_in_words",
     "pools_sheet",
     "speed_in_words",
@@ -45,7 +46,11 @@ def write_text(made: PlanReport, out: TextIO) -> None:
 def _write_tables(made: PlanReport, out: TextIO) -> None:
     if made.changes is not None:
         heading("Changes", out)
-        show(changes_sheet(made), out)
+        changes = changes_sheet(made)
+        if changes.rows:
+            show(changes, out)
+        else:
+            note("nothing changes", out)
     heading("Deployments", out)
     show(deployments_sheet(made), out)
     heading("Pools", out)
@@ -55,6 +60,8 @@ def _write_tables(made: PlanReport, out: TextIO) -> None:
         heading("Cannot be placed", out)
     for name, why in unplaced:
         note(f"{name}: {why}", out)
+    for words in load_lines(made):
+        note(words, out)
     for words in _assumed(made):
         note(words, out, style="dim")
     note("why it is so: penstock explain modeldeployment/NAMESPACE/NAME with the same options", out, style="dim")
@@ -102,7 +109,7 @@ def _row(each: Placement) -> tuple[str | Text, ...]:
         f"{footprint.gpus_per_replica} x {footprint.accelerator}" if footprint else "",
         footprint.precision if footprint else "",
         footprint.engine if footprint else "",
-        f"{each.placed}/{each.tenant.replicas}",
+        f"{each.placed}/{each.tenant.replicas}{f' of {each.replicas_for_load}' if each.replicas_for_load else ''}",
         f"{expected.time_to_first_token_milliseconds:,.0f} ms" if expected else "",
         f"{expected.time_per_output_token_milliseconds:,.1f} ms" if expected else "",
         str(footprint.price_per_hour or "-") if footprint else "",
@@ -166,6 +173,11 @@ def unplaced_lines(made: PlanReport) -> Iterator[tuple[str, str]]:
             yield f"{refused.namespace}/{refused.name}", apart_in_words(made.apart[refused.key])
 
 
+def load_lines(made: PlanReport) -> Iterator[str]:
+    """What is placed, and would not carry its load with so many replicas."""
+    yield from (f"{each.name}: {each.short_of_load}" for each in made.placements if each.short_of_load)
+
+
 def _lines(made: PlanReport) -> Iterator[str]:
     for change in made.changes or ():
         if change.kind is not ChangeKind.SAME:
@@ -179,13 +191,16 @@ def _lines(made: PlanReport) -> Iterator[str]:
             yield f"  {apart_in_words(made.apart[refused.key])}"
     for total in made.pools:
         spent = f", {total.price_per_hour} per hour" if total.price_per_hour else ""
-        yield f"pool {total.pool}: {total.planned} of {total.gpus} GPUs planned, {total.held} held by others{spent}"
+        planned = f"{total.planned} of {counted(total.gpus, 'GPU')} planned"
+        yield f"pool {total.pool}: {planned}, {total.held} held by others{spent}"
     yield from map(str, made.assumed)
     yield made.summary
 
 
 def _placement_lines(each: Placement) -> Iterator[str]:
     yield f"{each.name}: {headline(each.decision)}"
+    if each.short_of_load:
+        yield f"  {each.short_of_load}"
     if each.decision.assignment is not None:
         yield f"  memory per GPU: {memory_in_words(each.decision.assignment.plan)}"
     expected, price = each.outlook.expected, each.outlook.price

@@ -5,13 +5,13 @@ are none of its business.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.judging import Judgement, Misfit, judge, more_gpus, would_work
+from penstock.planner.judging import Judgement, Misfit, judge, more_gpus, most_at_once, would_work
 from penstock.planner.memory import (
     Footprint,
     MemoryRequest,
@@ -275,9 +275,8 @@ def _at(layout: _Layout, sequences: int, batched: int) -> Room | Misfit:
     if memory.kv_tokens < longest and question.load.max_context_tokens is None:
         longest = _longest_that_fits(question, memory.kv_tokens)
     settings = Settings(sequences, batched, longest)
-    if shortage := _shortage(question, settings, memory):
-        return shortage
-    return Room(settings, memory, layout.expert_parallel, _requests_held(question, memory))
+    room = Room(settings, memory, layout.expert_parallel, _requests_held(question, memory))
+    return _shortage(question, room) or room
 
 
 def _with_settings(layout: _Layout, sequences: int, batched: int) -> MemoryRequest:
@@ -312,9 +311,9 @@ def _longest_that_fits(question: FitQuestion, kv_tokens: int) -> int:
     return max(least, max((step for step in _CONTEXT_LADDER if step <= kv_tokens), default=0))
 
 
-def _shortage(question: FitQuestion, settings: Settings, memory: MemoryPlan) -> Misfit | None:
+def _shortage(question: FitQuestion, room: Room) -> Misfit | None:
     """What is missing, by the first of weights, one request, and the whole load that does not fit."""
-    load = question.load
+    load, settings, memory = question.load, room.settings, room.memory
     if memory.kv_bytes <= 0:
         return Misfit(RejectionReason.WEIGHTS_TOO_LARGE, _weights_message(question, memory))
     if memory.kv_tokens < settings.max_context_tokens:
@@ -324,8 +323,8 @@ def _shortage(question: FitQuestion, settings: Settings, memory: MemoryPlan) -> 
             f" {would_work(*more_gpus(may_grow=question.may_grow), shorter)}"
         )
         return Misfit(RejectionReason.CONTEXT_TOO_LARGE, message)
-    if load.concurrency is not None and _requests_held(question, memory) < load.concurrency:
-        return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, _load_message(question, memory))
+    if load.concurrency is not None and room.requests_held < load.concurrency:
+        return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, _load_message(question, room))
     return None
 
 
@@ -340,15 +339,28 @@ def _weights_message(question: FitQuestion, memory: MemoryPlan) -> str:
     )
 
 
-def _load_message(question: FitQuestion, memory: MemoryPlan) -> str:
-    load = question.load
-    concurrency, holds = load.concurrency or 1, _requests_held(question, memory)
-    fewer = f"{holds:,} requests at once per replica"
-    cures = (fewer, f"{-(-(load.total_concurrency or 1) // holds):,} replicas") if holds else ("shorter requests",)
+def _load_message(question: FitQuestion, room: Room) -> str:
+    load, tokens = question.load, room.memory.kv_tokens * question.way.attention_ranks
     return (
-        f"{concurrency:,} requests at once of {load.request_tokens:,} tokens need {load.kv_tokens:,} KV tokens per"
-        f" replica, there is room for {memory.kv_tokens * question.way.attention_ranks:,};"
-        f" {would_work(*cures, *more_gpus(may_grow=question.may_grow))}"
+        f"{load.concurrency or 1:,} requests at once of {load.request_tokens:,} tokens need {load.kv_tokens:,} KV"
+        f" tokens per replica, there is room for {tokens:,};"
+        f" {would_work(*_smaller_shares(question, room), *more_gpus(may_grow=question.may_grow))}"
+    )
+
+
+def _smaller_shares(question: FitQuestion, room: Room) -> tuple[str, ...]:
+    """Shares that there is room for and that keep the promise, with the steps that an engine of fewer requests has."""
+    if not room.requests_held:
+        return ("shorter requests",)
+    _, batched = _first_settings(question)
+    replica = replica_of(question, replace(room, settings=replace(room.settings, max_batched_tokens=batched)))
+    share = most_at_once(replica, question.load, question.promise, room.requests_held)
+    if not share:
+        return ("a faster GPU",)
+    replicas = -(-(question.load.total_concurrency or 1) // share)
+    return (
+        f"{share:,} request{'' if share == 1 else 's'} at once per replica",
+        f"{replicas:,} replica{'' if replicas == 1 else 's'}",
     )
 
 

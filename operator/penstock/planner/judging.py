@@ -11,7 +11,7 @@ from penstock.planner.plan import Expectation, RejectionReason
 from penstock.planner.requirements import Load
 from penstock.planner.speed import PLANNED_UTILISATION, Bound, Promise, Replica, Speed, speeds
 
-__all__ = ["Judgement", "Misfit", "judge", "more_gpus", "would_work"]
+__all__ = ["Judgement", "Misfit", "judge", "more_gpus", "most_at_once", "would_work"]
 
 _PLANNED = f"{PLANNED_UTILISATION:.0%}".replace("%", " %")
 _FIELDS = {
@@ -35,9 +35,9 @@ class Misfit:
 class Judgement:
     """A replica that carries its share within the promise.
 
-    `expected` is at the planned load: the stated one over `replicas`, else what a plan counts on. `requests_per_second`
-    is what it may be planned for, `tokens_per_second` the output at the greatest load within promise and room, and
-    `bound` what keeps it from more.
+    `requests_per_second` is what it may be planned for, `expected` what it does at the planned load: the stated one
+    over `replicas`, else that rate. `tokens_per_second` is the output at the greatest load within promise and room,
+    and `bound` what keeps it from more.
     """
 
     expected: Expectation
@@ -103,6 +103,14 @@ def judge(replica: Replica, load: Load, promise: Promise, room: int, *, may_grow
     )
 
 
+def most_at_once(replica: Replica, load: Load, promise: Promise, room: int) -> int:
+    """Requests in flight that a plan may count on where there is room for `room`; 0 where one alone is too slow."""
+    at = speeds(replica, load.traffic)
+    if _strain(at(1), promise) > 1:
+        return 0
+    return _Question(replica, load, promise, False, at, *_greatest(at, promise, max(1, room))).in_flight
+
+
 def _strain(found: Speed, promise: Promise) -> float:
     """The worse of the two times, as a share of what is promised; more than 1 breaks the promise."""
     first, each = promise.time_to_first_token_seconds, promise.time_per_output_token_seconds
@@ -142,8 +150,8 @@ def _expected(question: _Question) -> Expectation:
         found = question.at(ceil(load.total_concurrency / replicas))
         rate = found.requests_per_second
     else:
-        found = question.at(max(1, int(question.greatest.concurrency * PLANNED_UTILISATION)))
-        rate = found.requests_per_second
+        rate = question.rate
+        found = _at_rate(question, rate)
     return Expectation(
         concurrency=found.concurrency,
         time_to_first_token_milliseconds=found.time_to_first_token_seconds * 1000,
@@ -175,7 +183,7 @@ def _out_of_reach(replica: Replica, promise: Promise, alone: Speed, *, may_grow:
         wanted = promise.time_to_first_token_seconds or 0.0
         bound, found = Bound.TIME_TO_FIRST_TOKEN, alone.time_to_first_token_seconds
     message = (
-        f"`spec.serviceLevel.{_FIELDS[bound]}Milliseconds` asks for {wanted * 1000:.0f} ms, and {_gpus(replica)} are"
+        f"`spec.serviceLevel.{_FIELDS[bound]}Milliseconds` asks for {wanted * 1000:.10g} ms, and {_gpus(replica)} are"
         f" predicted to take {found * 1000:.1f} ms with one request at a time;"
         f" {would_work(*more_gpus(may_grow=may_grow), _FASTER, f'{ceil(found * 1000)} ms')}"
     )
@@ -193,7 +201,7 @@ def _overloaded(question: _Question) -> Misfit:
         return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, message)
     wanted, found = _broken(question)
     message = (
-        f"`spec.serviceLevel.{_FIELDS[question.bound]}Milliseconds` asks for {wanted * 1000:.0f} ms, and"
+        f"`spec.serviceLevel.{_FIELDS[question.bound]}Milliseconds` asks for {wanted * 1000:.10g} ms, and"
         f" {_gpus(question.replica)} are predicted to take {found * 1000:.1f} ms with"
         f" {_requests(question.greatest.concurrency + 1)} at once: they do {_counted_on(question)}, and {_share(load)};"
         f" {would_work(*_cures(question), 'a longer time')}"

@@ -4,7 +4,7 @@ from penstock.api.quantities import Money
 from penstock.planner.candidates import Candidate, Shortlist
 from penstock.planner.checkpoints import Standing
 from penstock.planner.exchange import NO_RATES, Rates
-from penstock.planner.explain import compared, layout_in_words
+from penstock.planner.explain import compared, counted, layout_in_words
 from penstock.planner.plan import Plan, Rejection, RejectionReason, plan_rejection
 
 __all__ = ["MOST_REJECTIONS", "losers", "plan_rejection"]
@@ -87,7 +87,7 @@ def _other_pool(candidate: Candidate, chosen: Plan, winner: Candidate | None, ra
         message = f"comes after pool {chosen.pool}, and the prices cannot be compared{_why_not(plan, chosen, rates)}"
         return plan_rejection(plan, RejectionReason.NOT_PREFERRED, message)
     several = candidate.replicas if winner is not None and candidate.replicas != winner.replicas else 0
-    per = f"for the {candidate.replicas} replicas that the load takes" if several else "per replica"
+    per = f"for the {counted(candidate.replicas, 'replica')} that the load takes" if several else "per replica"
     if difference.micro > 0:
         whole = price * candidate.replicas if several else price
         by = " by the exchange rates" if difference.currency != price.currency else ""

@@ -1,12 +1,14 @@
-"""What a million tokens cost at the load that is planned for, next to what a replica is then expected to do."""
+"""What a replica is expected to do at the planned load, what its tokens cost, and how many replicas the load takes."""
 
 from dataclasses import dataclass
 
 from penstock.api.quantities import MICRO, Money
+from penstock.catalogue.accelerators import Accelerator
+from penstock.planner.fitting import Fit, FitQuestion, Way, fit
 from penstock.planner.plan import Expectation, Plan
-from penstock.planner.requirements import Load
+from penstock.planner.requirements import Load, Requirements
 
-__all__ = ["Outlook", "TokenPrice", "outlook", "token_price"]
+__all__ = ["Outlook", "TokenPrice", "outlook", "replicas_for_load", "token_price"]
 
 _SECONDS_PER_HOUR = 3600
 _SHOWN_MICRO = 100
@@ -48,3 +50,33 @@ def outlook(plan: Plan, load: Load) -> Outlook:
     if expected is None or price is None:
         return Outlook(expected, None)
     return Outlook(expected, token_price(price, expected.output_tokens_per_second, load))
+
+
+def replicas_for_load(plan: Plan, wants: Requirements, accelerator: Accelerator) -> int | None:
+    """How many such replicas the stated load takes, judged anew: a plan is of one, and says nothing of others.
+
+    None where nobody states a load, or where as many as there may be would not carry it.
+    """
+    facts = next((each.facts for each in wants.known if each.checkpoint == plan.checkpoint), None)
+    if facts is None or not wants.load.known:
+        return None
+    found = fit(
+        FitQuestion(
+            facts=facts,
+            accelerator=accelerator,
+            engine=plan.engine,
+            engine_version=plan.engine_version,
+            way=Way(
+                plan.tensor_parallel,
+                plan.pipeline_parallel,
+                plan.attention_ranks,
+                spread_experts=plan.expert_parallel,
+            ),
+            node_gpus=plan.gpus,
+            load=wants.load,
+            promise=wants.promise,
+            kv_cache_dtype=plan.kv_cache_dtype,
+            correction=plan.speed_correction,
+        )
+    )
+    return found.judgement.replicas if isinstance(found, Fit) else None

@@ -1,15 +1,25 @@
 """What a plan takes of each pool, and what it costs; money of different currencies is never added up."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from penstock.api.quantities import Money
-from penstock.planner.changes import footprint_of
+from penstock.planner.changes import Footprint, footprint_of
 from penstock.planner.exchange import Rates
+from penstock.planner.explain import counted
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.plan import Decision
 
-__all__ = ["PoolTotal", "by_currency", "differences", "in_base", "money_in_words", "pool_totals"]
+__all__ = [
+    "PoolTotal",
+    "by_currency",
+    "difference_in_words",
+    "differences",
+    "gpus_without_price",
+    "in_base",
+    "money_in_words",
+    "pool_totals",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,25 @@ def differences(before: Iterable[Money], after: Iterable[Money]) -> tuple[Money,
     return by_currency((*after, *(Money(each.currency, -each.micro) for each in before)))
 
 
-def money_in_words(amounts: Iterable[Money]) -> str:
-    """`5.90 USD + 2.00 EUR`; `0` where there is none."""
-    return " + ".join(str(amount) for amount in amounts) or "0"
+def gpus_without_price(footprints: Iterable[Footprint | None]) -> int:
+    """GPUs of which nobody states what they cost: a sum of money leaves them out."""
+    return sum(each.gpus for each in footprints if each and each.price_per_hour is None)
+
+
+def money_in_words(amounts: Collection[Money], unpriced_gpus: int = 0) -> str:
+    """`5.90 USD + 2.00 EUR per hour, and 2 GPUs without a price`; empty where nothing is taken."""
+    if not amounts:
+        return "no price known" if unpriced_gpus else ""
+    sum_of_all = f"{' + '.join(map(str, amounts))} per hour"
+    return f"{sum_of_all}, and {_unpriced(unpriced_gpus)}" if unpriced_gpus else sum_of_all
+
+
+def difference_in_words(amounts: Iterable[Money], unpriced_gpus: int = 0) -> str:
+    """`+5.90 USD -2.00 EUR, +2 GPUs without a price`, of differences; `no change` where there is none."""
+    signed = " ".join(f"{'+' if each.micro > 0 else ''}{each}" for each in amounts if each.micro)
+    gpus = f"{'+' if unpriced_gpus > 0 else '-'}{_unpriced(abs(unpriced_gpus))}" if unpriced_gpus else ""
+    return ", ".join(part for part in (signed, gpus) if part) or "no change"
+
+
+def _unpriced(gpus: int) -> str:
+    return f"{counted(gpus, 'GPU')} without a price"
