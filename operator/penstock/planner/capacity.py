@@ -12,6 +12,7 @@ from penstock.api.modeldeployment import SurgePolicy
 from penstock.api.quantities import Money
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Node, Tenant
 from penstock.planner.plan import Plan
+from penstock.planner.prices import price_of
 from penstock.planner.spending import Purse
 
 __all__ = ["Hold", "Ledger"]
@@ -54,7 +55,7 @@ class Ledger:
         ledger = cls(free={}, ready=set(), open=set(), pool_of={}, nodes={}, purse=purse)
         for pool in fleet.pools:
             ledger.nodes[pool.name] = pool.nodes
-            ledger.prices[pool.name] = pool.spec.price.money if pool.spec.price else None
+            ledger.prices[pool.name] = price_of(pool.spec)
             for node in pool.nodes:
                 ledger.free[node.name] = node.free
                 ledger.pool_of[node.name] = pool.name

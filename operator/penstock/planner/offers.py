@@ -16,6 +16,7 @@ from penstock.catalogue.blocs import contains
 from penstock.planner.exchange import NO_RATES, Rates
 from penstock.planner.fleet import Pool
 from penstock.planner.plan import Rejection, RejectionReason
+from penstock.planner.prices import price_of
 from penstock.planner.requirements import Requirements
 
 __all__ = [
@@ -114,7 +115,7 @@ def _offer(pool: Pool) -> Offer:
         node_gpus=largest,
         can_grow=can_grow,
         countries=frozenset(spec.location.countries),
-        price=spec.price.money if spec.price else None,
+        price=price_of(spec),
         node_cache=spec.node_cache is not None,
         images=tuple(Image(each.engine, each.version, each.image) for each in spec.engine_images),
         allowed_from=allowed.from_,
