@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from builders.fleet import NOW, fleet, pool, settled, tenant, variants
 from penstock.api.formats import Precision
+from penstock.api.inferencepool import InferencePoolSpec
 from penstock.catalogue.blocs import contains
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Node, Pool, Tenant
 from penstock.planner.placement import place
@@ -124,7 +125,7 @@ def shaken_fleets(draw: Draw) -> FleetSnapshot:
     pools = tuple(
         replace(
             each,
-            spec=draw(st.sampled_from((each.spec, each.spec, each.spec, pool(each.name, countries=("US",)).spec))),
+            spec=draw(st.sampled_from((each.spec, each.spec, each.spec, abroad(each.spec)))),
             nodes=tuple(
                 replace(node, used=node.used - lost[node.name], ready=node.ready and draw(st.integers(0, 5)) < 5)
                 for node in each.nodes
@@ -134,6 +135,11 @@ def shaken_fleets(draw: Draw) -> FleetSnapshot:
         for each in running.pools
     )
     return FleetSnapshot(pools=pools, tenants=tenants)
+
+
+def abroad(spec: InferencePoolSpec) -> InferencePoolSpec:
+    """The same pool in the US."""
+    return spec.model_copy(update={"location": pool("other", countries=("US",)).spec.location})
 
 
 @st.composite
