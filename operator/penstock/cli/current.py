@@ -146,16 +146,7 @@ def _read(model: type[M], document: Any, *, strict: bool) -> M:
 
 def _planned(plan: _Plan, replicas: int) -> Footprint:
     price = _money(plan.price_per_replica_hour or "")
-    return Footprint(
-        pool=plan.pool,
-        accelerator=plan.accelerator,
-        engine=plan.engine,
-        precision=plan.precision,
-        tensor_parallel=plan.tensor_parallel,
-        gpus_per_replica=plan.gpus_per_replica,
-        replicas=replicas,
-        price_per_hour=price * replicas if price else None,
-    )
+    return _footprint(plan, replicas, price * replicas if price else None)
 
 
 def footprints_of_cluster(live: Iterable[Mapping[str, Any]]) -> dict[DeploymentKey, Footprint]:
@@ -174,8 +165,11 @@ def _reported(live: Mapping[str, Any]) -> Footprint | None:
         status = ModelDeploymentStatus.model_validate(live.get("status") or {})
     except ValidationError:
         return None
-    plan = status.plan or status.next_plan
-    return _footprint(plan, _replicas(live, status)) if plan else None
+    plan, replicas = status.plan or status.next_plan, _replicas(live, status)
+    if plan is None or not replicas:
+        return None
+    price = _money(plan.cost_per_replica_hour)
+    return _footprint(plan, replicas, price * replicas if price else _money(plan.cost_per_hour))
 
 
 def _replicas(live: Mapping[str, Any], status: ModelDeploymentStatus) -> int:
@@ -187,11 +181,7 @@ def _replicas(live: Mapping[str, Any], status: ModelDeploymentStatus) -> int:
     return wanted_replicas(resource.spec) if isinstance(resource, ModelDeployment) else status.replicas
 
 
-def _footprint(plan: PlanStatus, replicas: int) -> Footprint | None:
-    price = _money(plan.cost_per_replica_hour)
-    whole = price * replicas if price else _money(plan.cost_per_hour)
-    if not replicas:
-        return None
+def _footprint(plan: _Plan | PlanStatus, replicas: int, price_per_hour: Money | None) -> Footprint:
     return Footprint(
         pool=plan.pool,
         accelerator=plan.accelerator,
@@ -200,5 +190,5 @@ def _footprint(plan: PlanStatus, replicas: int) -> Footprint | None:
         tensor_parallel=plan.tensor_parallel,
         gpus_per_replica=plan.gpus_per_replica,
         replicas=replicas,
-        price_per_hour=whole,
+        price_per_hour=price_per_hour,
     )

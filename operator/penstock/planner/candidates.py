@@ -216,7 +216,7 @@ def _by_other_engine(
             continue
         runner = runner_of(engine, offer, offer.accelerator)
         site = Site(wants, offer, offer.accelerator, choice, runner, rates=rates)
-        layouts = lay(site, (_way(best),))
+        layouts = lay(site, (Way.of(best),))
         found.extend(_candidate(site, each, preferred=False) for each in layouts.laid)
         lost.extend(layouts.rejections)
     known, disproved = _as_known(wants, found)
@@ -274,15 +274,6 @@ def _candidate(site: Site, laid: Laid, *, preferred: bool = True) -> Candidate:
         tokens_per_second=judgement.tokens_per_second,
         preferred_engine=preferred,
         engine_evidence=evidence.seen,
-    )
-
-
-def _way(plan: Plan) -> Way:
-    return Way(
-        plan.tensor_parallel,
-        plan.pipeline_parallel,
-        plan.attention_ranks,
-        spread_experts=plan.expert_parallel,
     )
 
 

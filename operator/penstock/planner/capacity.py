@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.api.modeldeployment import SurgePolicy
 from penstock.api.quantities import Money
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot, Node, Tenant
 from penstock.planner.plan import Plan
@@ -69,7 +68,7 @@ class Ledger:
             if purse.limits and tenant.current is not None:
                 purse.spend(tenant.key[0], tenant.current.plan, tenant.pods)
                 # Where older pods may go first, it is told later whether they do.
-                if tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+                if not tenant.may_recreate:
                     ledger.spend_older(tenant)
         return ledger
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import nsmallest
 
-from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, Shortlist, enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.explain import counted, describe, why_nothing_fits
@@ -262,7 +261,7 @@ def _roomiest(search: _Search, extra: Mapping[str, int], *, more_than: int) -> t
 def _instead(search: _Search) -> Decision | None:
     """A new revision in the place of the old one, where the user allows that."""
     tenant = search.tenant
-    if not search.succeeds or tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+    if not search.succeeds or not tenant.may_recreate:
         return None
     best = _roomiest(search, tenant.held, more_than=0)
     return _recreated(search, *best) if best else None
@@ -271,7 +270,7 @@ def _instead(search: _Search) -> Decision | None:
 def _beside_itself(search: _Search, plan: Plan) -> Decision | None:
     """The same for a better plan, which has to have room for every replica."""
     tenant = search.tenant
-    if tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+    if not tenant.may_recreate:
         return None
     nodes = search.room(plan, tenant.held)
     return _recreated(search, plan, nodes) if len(nodes) == tenant.replicas else None

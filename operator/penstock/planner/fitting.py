@@ -11,7 +11,7 @@ from functools import lru_cache
 from penstock.api.formats import EngineName
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
-from penstock.planner.judging import Judgement, Misfit, judge, more_gpus, most_at_once, would_work
+from penstock.planner.judging import Judgement, Misfit, counted_requests, judge, more_gpus, most_at_once, would_work
 from penstock.planner.memory import (
     Footprint,
     MemoryRequest,
@@ -20,7 +20,7 @@ from penstock.planner.memory import (
     plan_memory,
     sequences_that_fit,
 )
-from penstock.planner.plan import MemoryPlan, RejectionReason, layout_label
+from penstock.planner.plan import MemoryPlan, Plan, RejectionReason, layout_label
 from penstock.planner.requirements import Load, sequences_for
 from penstock.planner.sharding import shard_problem
 from penstock.planner.speed import Promise, Replica
@@ -47,6 +47,12 @@ class Way:
     pipeline_parallel: int = 1
     attention_ranks: int = 1
     spread_experts: bool = False
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Way":
+        """As a plan is cut; whole experts are asked for where it has them."""
+        ranks = plan.attention_ranks
+        return cls(plan.tensor_parallel, plan.pipeline_parallel, ranks, spread_experts=plan.expert_parallel)
 
     @property
     def gpus(self) -> int:
@@ -359,7 +365,7 @@ def _smaller_shares(question: FitQuestion, room: Room) -> tuple[str, ...]:
         return ("a faster GPU",)
     replicas = -(-(question.load.total_concurrency or 1) // share)
     return (
-        f"{share:,} request{'' if share == 1 else 's'} at once per replica",
+        f"{counted_requests(share)} at once per replica",
         f"{replicas:,} replica{'' if replicas == 1 else 's'}",
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from penstock.api.inferencepool import InferencePoolSpec
-from penstock.api.modeldeployment import ModelDeploymentSpec
+from penstock.api.modeldeployment import ModelDeploymentSpec, SurgePolicy
 from penstock.api.refusals import Refusal
 from penstock.catalogue.accelerators import Accelerator
 from penstock.catalogue.models import ModelFacts
@@ -28,6 +28,8 @@ __all__ = [
 
 DeploymentKey = tuple[str, str]
 """Namespace and name."""
+
+_LARGEST_NODE_GPUS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,17 @@ class Pool:
     accelerator: Accelerator | None
     nodes: tuple[Node, ...]
     accelerator_problem: str = ""
+
+    @property
+    def nodes_to_come(self) -> int:
+        """By how many it may grow, those counted that joined before their device plugin told of their GPUs."""
+        growth = self.spec.growth
+        return max(0, growth.max_nodes - sum(node.gpus > 0 for node in self.nodes)) if growth else 0
+
+    @property
+    def full_node_gpus(self) -> int:
+        """GPUs of a full node of its kind; 0 where nobody knows the kind."""
+        return min(self.accelerator.scale_up_domain, _LARGEST_NODE_GPUS) if self.accelerator else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +143,11 @@ class Tenant:
     def pods(self) -> int:
         """Pods of the newest revision, those that wait for a node among them."""
         return sum(self.bound.values()) + self.pending
+
+    @property
+    def may_recreate(self) -> bool:
+        """True where its older pods may go before new ones serve."""
+        return self.spec.rollout.surge_policy is SurgePolicy.RECREATE
 
     @property
     def older_gpus(self) -> dict[str, int]:

@@ -6,7 +6,6 @@ It moves nobody to another pool; it says what is missing and why.
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.capacity import Hold, Ledger
 from penstock.planner.fleet import Tenant
 from penstock.planner.plan import Assignment, Plan
@@ -133,7 +132,7 @@ def _given_up(tenant: Tenant, plan: Plan, promised: list[str], ledger: Ledger) -
 
     Whoever looks next has to find what was decided: only `Recreate` lets the older go first, and only for want of room.
     """
-    if tenant.spec.rollout.surge_policy is not SurgePolicy.RECREATE:
+    if not tenant.may_recreate:
         return {}
     beside = all(ledger.fits(node, plan.gpus * count, 0) for node, count in Counter(promised).items())
     if not beside:

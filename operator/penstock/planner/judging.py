@@ -11,7 +11,7 @@ from penstock.planner.plan import Expectation, RejectionReason
 from penstock.planner.requirements import Load
 from penstock.planner.speed import PLANNED_UTILISATION, Bound, Promise, Replica, Speed, speeds
 
-__all__ = ["Judgement", "Misfit", "judge", "more_gpus", "most_at_once", "would_work"]
+__all__ = ["Judgement", "Misfit", "counted_requests", "judge", "more_gpus", "most_at_once", "would_work"]
 
 _PLANNED = f"{PLANNED_UTILISATION:.0%}".replace("%", " %")
 _FIELDS = {
@@ -195,15 +195,17 @@ def _overloaded(question: _Question) -> Misfit:
     load = question.load
     if question.bound is Bound.CONCURRENCY:
         message = (
-            f"{_share(load)}; with the {_requests(question.greatest.concurrency)} at once that there is room for,"
-            f" {_gpus(question.replica)} are predicted to do {_counted_on(question)}; {would_work(*_cures(question))}"
+            f"{_share(load)}; with the {counted_requests(question.greatest.concurrency)} at once that there is room"
+            f" for, {_gpus(question.replica)} are predicted to do {_counted_on(question)};"
+            f" {would_work(*_cures(question))}"
         )
         return Misfit(RejectionReason.NO_ROOM_FOR_LOAD, message)
     wanted, found = _broken(question)
     message = (
         f"`spec.serviceLevel.{_FIELDS[question.bound]}Milliseconds` asks for {wanted * 1000:.10g} ms, and"
         f" {_gpus(question.replica)} are predicted to take {found * 1000:.1f} ms with"
-        f" {_requests(question.greatest.concurrency + 1)} at once: they do {_counted_on(question)}, and {_share(load)};"
+        f" {counted_requests(question.greatest.concurrency + 1)} at once: they do {_counted_on(question)},"
+        f" and {_share(load)};"
         f" {would_work(*_cures(question), 'a longer time')}"
     )
     return Misfit(RejectionReason.SERVICE_LEVEL, message)
@@ -221,13 +223,13 @@ def _share(load: Load) -> str:
     of = f" (of {load.most_replicas:,})" if load.most_replicas > 1 else ""
     if load.total_requests_per_second is not None:
         return f"{_figure(load.total_requests_per_second / load.most_replicas)} requests/s come to each replica{of}"
-    return f"{_requests(load.concurrency or 0)} at once come to each replica{of}"
+    return f"{counted_requests(load.concurrency or 0)} at once come to each replica{of}"
 
 
 def _counted_on(question: _Question) -> str:
     if question.load.total_requests_per_second is not None:
         return f"{_figure(question.rate)} requests/s when planned at {_PLANNED}"
-    return f"{_requests(question.in_flight)} at once when planned at {_PLANNED}"
+    return f"{counted_requests(question.in_flight)} at once when planned at {_PLANNED}"
 
 
 def _cures(question: _Question) -> tuple[str, ...]:
@@ -249,7 +251,8 @@ def _gpus(replica: Replica) -> str:
     return f"{replica.gpus} x {replica.accelerator.name}"
 
 
-def _requests(count: int) -> str:
+def counted_requests(count: int) -> str:
+    """`1 request`, `1,234 requests`."""
     return f"{count:,} request" if count == 1 else f"{count:,} requests"
 
 

@@ -31,7 +31,6 @@ __all__ = [
     "with_interruptions",
 ]
 
-_LARGEST_NODE_GPUS = 8
 
 CAPACITY_ORDER = (CapacityType.RESERVED, CapacityType.ON_DEMAND, CapacityType.SPOT)
 """At the same cost: what is paid for anyhow, then what stays, then what may be taken away."""
@@ -103,11 +102,10 @@ def _interned(offers: tuple[Offer, ...], rates: Rates) -> Market:
 
 def _offer(pool: Pool) -> Offer:
     spec, allowed = pool.spec, pool.spec.allowed_namespaces
-    # A node joins before its device plugin has told of its GPUs: until then it is one that is still to come.
-    can_grow = spec.growth is not None and spec.growth.max_nodes > sum(node.gpus > 0 for node in pool.nodes)
+    can_grow = pool.nodes_to_come > 0
     largest = max((node.gpus for node in pool.nodes), default=0)
-    if largest == 0 and can_grow and pool.accelerator is not None:
-        largest = min(pool.accelerator.scale_up_domain, _LARGEST_NODE_GPUS)
+    if largest == 0 and can_grow:
+        largest = pool.full_node_gpus
     return Offer(
         name=pool.name,
         accelerator=pool.accelerator,

@@ -66,12 +66,7 @@ def replicas_for_load(plan: Plan, wants: Requirements, accelerator: Accelerator)
             accelerator=accelerator,
             engine=plan.engine,
             engine_version=plan.engine_version,
-            way=Way(
-                plan.tensor_parallel,
-                plan.pipeline_parallel,
-                plan.attention_ranks,
-                spread_experts=plan.expert_parallel,
-            ),
+            way=Way.of(plan),
             node_gpus=plan.gpus,
             load=wants.load,
             promise=wants.promise,

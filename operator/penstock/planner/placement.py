@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
-from penstock.api.modeldeployment import SurgePolicy
 from penstock.planner.candidates import Candidate, enumerate_candidates
 from penstock.planner.capacity import Ledger
 from penstock.planner.choosing import Desk, Leaving, Target, choose, open_candidates
@@ -61,7 +60,7 @@ def place(fleet: FleetSnapshot, now: datetime) -> dict[DeploymentKey, Decision]:
             else:
                 standing.append((tenant, tenant.current))
     # Those that may take their own older pods' place leave what is free to those that have no other.
-    standing.sort(key=lambda each: each[0].spec.rollout.surge_policy is SurgePolicy.RECREATE)
+    standing.sort(key=lambda each: each[0].may_recreate)
     footings = [(tenant, stand(tenant, current, desk.ledger)) for tenant, current in standing]
     for tenant, footing in footings:
         if tenant.current is None:

@@ -111,8 +111,7 @@ def _at(wants: Requirements, offer: Offer, accelerator: Accelerator, known: Know
 def _together(site: Site, plan: Plan) -> _Together:
     """As many replicas as the load takes, whatever the deployment's own bounds."""
     load = replace(site.wants.load, fewest_replicas=1, most_replicas=MOST_REPLICAS)
-    way = Way(plan.tensor_parallel, plan.pipeline_parallel, plan.attention_ranks, spread_experts=plan.expert_parallel)
-    found = replace(site, wants=replace(site.wants, load=load)).try_way(way)
+    found = replace(site, wants=replace(site.wants, load=load)).try_way(Way.of(plan))
     judgement: Judgement | None = None if isinstance(found, Misfit) else found.judgement
     if judgement is None:
         return _Together(plan, 1, plan.expected.requests_per_second if plan.expected else 0.0)

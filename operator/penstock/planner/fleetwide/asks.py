@@ -12,8 +12,6 @@ from penstock.planner.plan import Plan
 
 __all__ = ["Ask", "Room", "linked", "precedence", "room_of"]
 
-_LARGEST_NODE_GPUS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -66,15 +64,12 @@ def precedence(ask: Ask) -> tuple[int, datetime, DeploymentKey]:
 def room_of(pool: Pool, ledger: Ledger) -> Room:
     """The pool's room as the ledger has it now."""
     free = tuple(sorted(left for node in pool.nodes if (left := ledger.free[node.name]) > 0))
-    largest = max((node.gpus for node in pool.nodes), default=0)
-    if largest == 0 and pool.accelerator is not None:
-        largest = min(pool.accelerator.scale_up_domain, _LARGEST_NODE_GPUS)
-    growth, price = pool.spec.growth, pool.spec.price
+    price = pool.spec.price
     return Room(
         pool=pool.name,
         free=free,
-        node_gpus=largest,
-        more_nodes=max(0, growth.max_nodes - sum(node.gpus > 0 for node in pool.nodes)) if growth else 0,
+        node_gpus=max((node.gpus for node in pool.nodes), default=0) or pool.full_node_gpus,
+        more_nodes=pool.nodes_to_come,
         capacity_type=price.capacity_type if price else CapacityType.ON_DEMAND,
     )
 
