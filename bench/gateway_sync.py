@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import secrets
-import socket
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import aiohttp
 
 from bench import gateway_effect
 from bench.figures import figure, progress
+from penstock.simulation.network import free_port
 from penstock_policy.decision import Index, Request, decide
 from penstock_policy.table import Backend, Consumer, Match, Price, Route, Rule, Share, Table
 from penstock_policy.wire import encode
@@ -103,7 +103,7 @@ def _measure_decision(rules: int) -> None:
 
 
 async def _run(options: argparse.Namespace, folder: Path) -> None:
-    backend = _free_port()
+    backend = free_port()
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(_process([sys.executable, "-m", "bench.backend", str(backend)], {}))
         url = f"http://127.0.0.1:{backend}"
@@ -120,10 +120,10 @@ async def _run(options: argparse.Namespace, folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _edge(options: argparse.Namespace, folder: Path, url: str) -> AsyncIterator[Target]:
-    port, table = _free_port(), folder / "table.json"
+    port, table = free_port(), folder / "table.json"
     table.write_bytes(encode(_table(url, options.keys, options.rules)))
     command = [str(options.python), "-m", "penstock_gateway", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--internal-port", str(_free_port()), "--gateway", "bench/main", "--pod-uid", "bench"]
+    command += ["--internal-port", str(free_port()), "--gateway", "bench/main", "--pod-uid", "bench"]
     command += ["--table-file", str(table), "--spool-dir", str(folder / "spool"), "--linger-seconds", "0"]
     # With one it translates; the file itself is for the paths that it hands on, of which none is asked.
     command += ["--litellm-config", str(folder / "litellm.yaml")]
@@ -133,7 +133,7 @@ async def _edge(options: argparse.Namespace, folder: Path, url: str) -> AsyncIte
 
 @contextlib.asynccontextmanager
 async def _litellm(python: Path, folder: Path, url: str) -> AsyncIterator[Target]:
-    port, config = _free_port(), folder / "litellm.yaml"
+    port, config = free_port(), folder / "litellm.yaml"
     config.write_text(
         f"model_list:\n- model_name: chat\n  litellm_params: {{model: openai/m, api_base: {url}/v1, api_key: none}}\n"
         f"- model_name: translated\n  litellm_params: {{model: mistral/m, api_base: {url}/v1, api_key: none}}\n"
@@ -231,12 +231,6 @@ async def _added(session: aiohttp.ClientSession, edge: Target, direct: Target, c
     for name, share in (("added_ms_p50", 50), ("added_ms_p99", 99)):
         ours, theirs = (statistics.quantiles(took[target.name], n=100)[share - 1] for target in (edge, direct))
         figure(name, ours - theirs, "ms", edge_ms=round(ours, 3), direct_ms=round(theirs, 3))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import aiohttp
 
 from bench.figures import progress
+from penstock.simulation.network import free_port
 
 __all__ = ["OperatorProcess", "Sample", "operator_process"]
 
@@ -116,7 +116,7 @@ class OperatorProcess:
 @contextlib.asynccontextmanager
 async def operator_process(kubeconfig: Path, log: Path) -> AsyncIterator[OperatorProcess]:
     """Start an operator on a cluster and stop it by its id at the end."""
-    port = _free_port()
+    port = free_port()
     command = ["-m", "penstock", "operator", "--kubeconfig", str(kubeconfig), "--health-port", str(port)]
     started = time.monotonic()
     with log.open("wb") as sink:
@@ -136,12 +136,6 @@ async def operator_process(kubeconfig: Path, log: Path) -> AsyncIterator[Operato
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
                 await asyncio.wait_for(process.wait(), 30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from penstock.simulation.network import free_port
 from testbed.control_plane import ControlPlane, Loading
 from testbed.gpu_nodes import gpu_nodes
 
@@ -30,13 +30,10 @@ class Cluster:
 
     def start_operator(self) -> subprocess.Popen[bytes]:
         """One more replica."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         command = ["-m", "penstock", "operator", "--kubeconfig", str(self.plane.kubeconfig), "--no-hub"]
         with (self.folder / f"operator-{len(self.operators)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *command, "--health-host", "127.0.0.1", "--health-port", str(port)],
+                [sys.executable, *command, "--health-host", "127.0.0.1", "--health-port", str(free_port())],
                 stdout=log,
                 stderr=log,
             )

@@ -5,7 +5,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.simulation.network import free_port
 from penstock_policy.table import Backend, Consumer, Route, Rule, Share, Table
 from penstock_policy.wire import digest_of, encode
 
@@ -73,9 +73,7 @@ class Stage:
     def port(self, name: str) -> int:
         """Free when it was first asked for."""
         if name not in self.ports:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.ports[name] = int(probe.getsockname()[1])
+            self.ports[name] = free_port()
         return self.ports[name]
 
     async def end(self, name: str, number: int = signal.SIGKILL) -> None:

@@ -5,7 +5,6 @@ Runs in the gateway's own environment, which `make gateway` makes; without it th
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.simulation.network import free_port
 from penstock_policy.table import Backend, Consumer, Match, Price, Route, Rule, Share, Table
 from penstock_policy.wire import encode
 
@@ -75,7 +75,7 @@ def _table(upstream: str) -> Table:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A replica with a backend that answers at once, and LiteLLM behind it."""
     folder = tmp_path_factory.mktemp("gateway")
-    upstream, clients, internal = (_free_port() for _ in range(3))
+    upstream, clients, internal = (free_port() for _ in range(3))
     (folder / "table.json").write_bytes(encode(_table(f"http://127.0.0.1:{upstream}")))
     (folder / "credentials").mkdir()
     (folder / "credentials" / "mistral").write_text(CREDENTIAL)
@@ -114,12 +114,6 @@ def _until_ready(inside: httpx.Client) -> None:
                 return
         time.sleep(0.1)
     pytest.fail("the replica does not get ready")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_what_the_backend_speaks_is_forwarded_as_it_came(gateway: Gateway) -> None:

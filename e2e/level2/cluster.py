@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import aiohttp
@@ -238,7 +237,7 @@ async def _kubelet(stack: AsyncExitStack, folder: Path, client: Client, python: 
     home = folder / "pods"
     home.mkdir()
     settings = ProcessSettings(folder=home) if python is None else ProcessSettings(folder=home, python=python)
-    processes = ProcessPods(settings, AddressBook(Random(1)), session, look_up_with(client))
+    processes = ProcessPods(settings, AddressBook(), session, look_up_with(client))
     kubelet = Kubelet(client, processes, _TIMING)
     stack.push_async_callback(_cancel, asyncio.create_task(kubelet.run(), name="kubelet"))
     return kubelet

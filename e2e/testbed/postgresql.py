@@ -3,13 +3,14 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from penstock.simulation.network import free_port
 
 __all__ = ["postgresql", "programs"]
 
@@ -64,8 +65,7 @@ def _run_in(programs: Programs, folder: Path, address: str) -> Iterator[str]:
     if address != _LOOPBACK:
         with (folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all trust\n")
-    with socket.create_server((_LOOPBACK, 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = f"-p {port} -c listen_addresses={address} -c unix_socket_directories= -c fsync=off"
     programs.run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
     try:

@@ -6,7 +6,6 @@ Nothing is answered to clients here: what a replica would do with a request is r
 import asyncio
 import base64
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import aiohttp
 
 from integration.stage import API_VERSION, Stage, condition
 from penstock.server.process import ServerSettings, run_server
+from penstock.simulation.network import free_port
 from penstock.workqueue.clock import SystemClock
 from penstock_gateway.credentials import Credentials
 from penstock_gateway.live import LiveTable
@@ -260,9 +260,7 @@ class GatewayStage:
 @asynccontextmanager
 async def gateways(cluster: Stage, folder: Path) -> AsyncIterator[GatewayStage]:
     """Nothing of it runs yet."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    made = GatewayStage(cluster, folder, port)
+    made = GatewayStage(cluster, folder, free_port())
     try:
         yield made
     finally:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import logging
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from integration.gateways import GatewayStage, gateway, route
 from integration.stage import Stage, deployment
 from penstock.certificates import rotation
 from penstock.certificates.rotation import Terms
+from penstock.simulation.network import free_port
 from penstock_gateway.server import Server
 from penstock_gateway.trust import Trust
 
@@ -112,9 +112,7 @@ def _holds(path: Path, content: str) -> bool:
 @asynccontextmanager
 async def tls_stage(cluster: Stage, folder: Path) -> AsyncIterator[TLSStage]:
     """Nothing of it runs yet but the mounting."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    made = TLSStage(cluster, folder, port)
+    made = TLSStage(cluster, folder, free_port())
     mounting = asyncio.create_task(made.mount())
     try:
         yield made

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from builders.clock import FakeClock
 from builders.control_plane import Caller, in_process, sqlite_url
+from penstock.simulation.network import free_port
 
 _POSTGRESQL = "/usr/lib/postgresql/15/bin"
 
@@ -53,8 +53,7 @@ def _cluster(programs: Path, folder: Path) -> Iterator[str]:
     become = _somebody_else(folder)
     data = folder / "data"
     _run([programs / "initdb", "-D", data, "-U", "penstock", "-A", "trust", "-N", "-E", "UTF8"], become)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
     _run([programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], become)
     try:
@@ -90,6 +89,4 @@ def _run(command: list[object], become: Callable[[], None] | None) -> None:
 @pytest.fixture
 def unused_port() -> int:
     """Nobody listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
+    return free_port()

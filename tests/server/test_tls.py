@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import ssl
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from penstock.cli import main
 from penstock.server.process import ServerSettings, run_server
 from penstock.server.tls import CertificateFiles, CertificateFilesUnusable
 from penstock.server_client.trust import context_of
+from penstock.simulation.network import free_port
 from penstock.workqueue.clock import SystemClock
 
 CA = authority()
@@ -167,7 +167,7 @@ async def test_the_settings_speak_tls(tmp_path: Path) -> None:
     certificate, key = write_pair(tmp_path / "tls", ONE)
     token_file = tmp_path / "token"
     token_file.write_text(OPERATOR)
-    stop, port = asyncio.Event(), _free_port()
+    stop, port = asyncio.Event(), free_port()
     settings = ServerSettings(
         sqlite_url(tmp_path), "127.0.0.1", port, token_file, tls_cert_file=certificate, tls_key_file=key
     )
@@ -185,8 +185,3 @@ async def _answers(client: httpx.AsyncClient) -> bool:
         return (await client.get("/livez")).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])

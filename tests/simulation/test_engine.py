@@ -18,7 +18,7 @@ import pytest
 
 from penstock.simulation.command_line import parse
 from penstock.simulation.engine import EXIT_CRASHED, EXIT_KILLED, EXIT_TERMINATED, EngineSeat, SimulatedEngine, main
-from penstock.simulation.network import can_bind
+from penstock.simulation.network import free_port
 from penstock.simulation.serving import Timing
 from penstock.workqueue.clock import SystemClock
 
@@ -58,11 +58,6 @@ class Running:
             lines = [line async for line in response.content if line.strip()]
         texts = [line.decode().removeprefix("data: ").strip() for line in lines]
         return [json.loads(text) if text.startswith("{") else text for text in texts]
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has."""
-    return next(port for port in range(20_000, 60_000, 7) if can_bind("127.0.0.1", port))
 
 
 @asynccontextmanager

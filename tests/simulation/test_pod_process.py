@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import aiohttp
@@ -39,7 +38,7 @@ async def pods(tmp_path: Path, objects: Objects) -> AsyncIterator[ProcessPods]:
         refresh_seconds=_LOOK_SECONDS,
     )
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-        made = ProcessPods(settings, AddressBook(Random(7)), session, objects.look_up)
+        made = ProcessPods(settings, AddressBook(), session, objects.look_up)
         yield made
         for sandbox in tuple(made.running.values()):
             await sandbox.close()

@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from random import Random
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ PORT = 8000
 @asynccontextmanager
 async def proxies(server: FakeAPIServer) -> AsyncIterator[ServiceProxies]:
     """Proxies that have seen every Service."""
-    playing = ServiceProxies(server, AddressBook(Random(1)))
+    playing = ServiceProxies(server, AddressBook())
     running = asyncio.create_task(playing.run())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -72,18 +71,41 @@ async def test_without_an_endpoint_the_connection_is_closed() -> None:
 
 async def test_an_address_that_is_taken_is_replaced_and_the_service_says_by_what() -> None:
     server = FakeAPIServer()
-    made = server.put(service("front", "app", port=PORT))
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind((made["spec"]["clusterIP"], PORT))
-        other.listen()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        server.put(at_loopback(service("front", "app", port=taken)))
         async with proxies(server) as playing:
-            host, port = playing.address("default", "front", PORT)
-            live = server.get("services", "default", "front")
-            assert live is not None
-            assert live["metadata"]["annotations"][ADDRESS_ANNOTATION] == f"{host}:{port}"
-            _, writer = await asyncio.open_connection(host, port)
-            writer.close()
+            place = playing.address("default", "front", taken)
+            assert place[1] != taken
+            await assert_says(server, place)
+
+
+async def test_an_address_that_is_taken_between_the_look_and_the_listening_is_replaced_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = FakeAPIServer()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        server.put(at_loopback(service("front", "app", port=taken)))
+        monkeypatch.setattr(AddressBook, "listen_at", lambda _self, *place: place)
+        async with proxies(server) as playing:
+            place = playing.address("default", "front", taken)
+            assert place[1] != taken
+            await assert_says(server, place)
+
+
+def at_loopback(made: dict[str, Any]) -> dict[str, Any]:
+    """A Service at 127.0.0.1."""
+    return {**made, "spec": {**made["spec"], "clusterIP": "127.0.0.1"}}
+
+
+async def assert_says(server: FakeAPIServer, place: tuple[str, int]) -> None:
+    """The Service's annotation names the place, and somebody listens there."""
+    live = server.get("services", "default", "front")
+    assert live is not None
+    assert live["metadata"]["annotations"][ADDRESS_ANNOTATION] == f"{place[0]}:{place[1]}"
+    _, writer = await asyncio.open_connection(*place)
+    writer.close()
 
 
 async def test_a_service_that_is_gone_listens_no_more() -> None:

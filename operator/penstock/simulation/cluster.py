@@ -61,7 +61,7 @@ class SimulatedCluster:
     def __init__(self, settings: SimulationSettings, *, random: Random) -> None:
         self.clock = FastClock(SystemClock(), settings.speed)
         self.server = FakeAPIServer(port=settings.port)
-        self.book = AddressBook(random)
+        self.book = AddressBook()
         self.proxies = ServiceProxies(self.server, self.book)
         self._settings = settings
         self._random = random

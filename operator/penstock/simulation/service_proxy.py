@@ -154,7 +154,6 @@ class ServiceProxies:
 
     async def _open(self, key: tuple[str, str, int], service: Object, port: Object) -> None:
         address = service["spec"]["clusterIP"]
-        place = self.book.listen_at(address, port["port"])
         proxy = _Proxy(
             server=self.server,
             book=self.book,
@@ -164,7 +163,13 @@ class ServiceProxies:
             port_name=port.get("name", ""),
             connections=self._connections,
         )
-        await proxy.listen(place)
+        place = self.book.listen_at(address, port["port"])
+        try:
+            await proxy.listen(place)
+        except OSError:
+            # Somebody else on this machine was faster.
+            place = self.book.listen_elsewhere(address, port["port"])
+            await proxy.listen(place)
         self._proxies[key] = proxy
         if place != (address, port["port"]):
             self.server.update("services", *_place(service), _annotated(f"{place[0]}:{place[1]}"))

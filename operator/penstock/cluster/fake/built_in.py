@@ -3,6 +3,7 @@
 import base64
 import itertools
 from collections.abc import Callable
+from random import SystemRandom
 from typing import Any
 
 from penstock.cluster.fake.answers import Blame, Cause, invalid, not_implemented
@@ -25,10 +26,13 @@ _IMMUTABLE = {
 
 
 class Addresses:
-    """Cluster addresses of Services, on loopback, so that a Service of the demo can be connected to."""
+    """Cluster addresses of Services, on loopback, so that a Service of the demo can be connected to.
+
+    They begin anywhere: servers of other processes on this machine are not to give out the same.
+    """
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(SystemRandom().randrange(250 * 250))
 
     def next(self) -> str:
         """One that nobody has had."""
