@@ -1,5 +1,6 @@
 """The CRDs in the repository are those of the models."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,15 +24,20 @@ def test_generation_is_stable() -> None:
     assert crd_documents() == crd_documents()
 
 
+@pytest.fixture(scope="module")
+def documents() -> Mapping[str, str]:
+    return crd_documents()
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_what_is_written_is_what_was_meant(kind: Kind) -> None:
+def test_what_is_written_is_what_was_meant(documents: Mapping[str, str], kind: Kind) -> None:
     """YAML reads it back unchanged: no word becomes a truth value."""
-    assert yaml.safe_load(crd_documents()[f"{kind.plural}.yaml"]) == custom_resource_definition(kind)
+    assert yaml.safe_load(documents[f"{kind.plural}.yaml"]) == custom_resource_definition(kind)
 
 
-def test_kubectl_apply_can_remember_it() -> None:
+def test_kubectl_apply_can_remember_it(documents: Mapping[str, str]) -> None:
     """Client-side apply keeps the object in an annotation with a limit."""
-    assert max(len(text) for text in crd_documents().values()) < _ANNOTATION_LIMIT
+    assert max(len(text) for text in documents.values()) < _ANNOTATION_LIMIT
 
 
 def test_defaults_of_the_shortest_object() -> None:

@@ -80,7 +80,7 @@ async def space(cluster: Target) -> Space:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All cases share one event loop, and with it the client of the real server."""
-    here = Path(__file__).parent
+    here = f"{Path(__file__).parent}/"
     for item in items:
-        if here in item.path.parents and pytest_asyncio.is_async_test(item):
+        if str(item.path).startswith(here) and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

@@ -9,6 +9,7 @@ __all__ = ["FieldSet", "changed_fields", "duplicate_in", "fields_of", "from_v1",
 
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
+Leaves = dict[Path, Any]
 
 _NOBODYS = frozenset({"apiVersion", "kind"})
 _NOBODYS_METADATA = frozenset(
@@ -38,7 +39,12 @@ def duplicate_in(value: Any, shape: Shape, path: str = "") -> str | None:
 
 def fields_of(manifest: dict[str, Any], shape: Shape) -> FieldSet:
     """The leaves that a manifest sets."""
-    found: set[Path] = set()
+    return frozenset(_leaves(manifest, shape))
+
+
+def _leaves(manifest: dict[str, Any], shape: Shape) -> Leaves:
+    """What stands at each of them; nothing at that of an item, which has leaves of its own."""
+    found: Leaves = {}
     for key, value in manifest.items():
         if key in _NOBODYS:
             continue
@@ -47,12 +53,12 @@ def fields_of(manifest: dict[str, Any], shape: Shape) -> FieldSet:
             if not value:
                 continue
         _collect((f"f:{key}",), value, shape.child(key), found)
-    return frozenset(found)
+    return found
 
 
-def _collect(path: Path, value: Any, shape: Shape, found: set[Path]) -> None:
+def _collect(path: Path, value: Any, shape: Shape, found: Leaves) -> None:
     if shape.atomic(value) or not value or not isinstance(value, dict | list):
-        found.add(path)
+        found[path] = value
     elif isinstance(value, dict):
         for key, item in value.items():
             _collect((*path, f"f:{key}"), item, shape.child(key), found)
@@ -60,17 +66,17 @@ def _collect(path: Path, value: Any, shape: Shape, found: set[Path]) -> None:
         _collect_items(path, value, shape, found)
 
 
-def _collect_items(path: Path, value: list[Any], shape: Shape, found: set[Path]) -> None:
+def _collect_items(path: Path, value: list[Any], shape: Shape, found: Leaves) -> None:
     keys = shape.keys(value)
     for item in value:
         if keys is None:
-            found.add((*path, f"v:{_compact(item)}"))
+            found[*path, f"v:{_compact(item)}"] = item
             continue
         place = (*path, f"k:{_compact(shape.key_of(item, keys))}")
         if shape.item.atomic(item):
-            found.add(place)
+            found[place] = item
             continue
-        found.add((*place, _ITEM))
+        found[*place, _ITEM] = None
         for name, inner in item.items():
             _collect((*place, f"f:{name}"), inner, shape.item.child(name), found)
 
@@ -129,7 +135,7 @@ def _step(value: Any, part: str) -> Any:
 
 def changed_fields(before: dict[str, Any], after: dict[str, Any], shape: Shape) -> tuple[FieldSet, FieldSet]:
     """Leaves that an update set or changed, and leaves that it removed."""
-    old, new = fields_of(before, shape), fields_of(after, shape)
-    touched = frozenset(path for path in new if path not in old or value_at(before, path) != value_at(after, path))
-    leaves = frozenset(path for path in touched if path[-1] != _ITEM or path not in old)
-    return leaves, old - new
+    other = [key for key in {*before, *after} if before.get(key) != after.get(key)]
+    old, new = (_leaves({key: live[key] for key in other if key in live}, shape) for live in (before, after))
+    touched = frozenset(path for path in new if path not in old or old[path] != new[path])
+    return touched, frozenset(old.keys() - new.keys())
