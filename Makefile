@@ -60,7 +60,7 @@ images: $(STAMP) ## Build the images: by BuildKit as root, by Docker with ARGS=-
 
 e2e: $(STAMP) gateway ## A real control plane with KWOK nodes, the real LiteLLM: placement, serving, sync, faults
 	@$(MAKE) --no-print-directory testbed ARGS=
-	@$(BIN)/python -m pytest e2e --ignore=e2e/cluster --ignore=e2e/images --ignore=e2e/level3 --ignore=e2e/test_level3_node.py $(ARGS)
+	@$(BIN)/python -m pytest e2e --ignore=e2e/cluster --ignore=e2e/images --ignore=e2e/level3 --ignore=e2e/test_level3_node.py -n 2 --dist loadfile $(ARGS)
 
 e2e-cluster: $(STAMP) ## Images and chart on four real nodes: install, upgrade, drain, rights (root)
 	@$(MAKE) --no-print-directory testbed-cluster images ARGS=

@@ -1,4 +1,4 @@
-"""What the kernel would say of a larger machine, in the files that the kubelet reads it from.
+"""What the kernel says of this machine, and what it would say of a larger one, in the files that the kubelet reads.
 
 The layout is that of /proc/meminfo and /sys/devices/system/node; only the node's own programs see it, containers have
 these places of their own. Processors that are not there could be in no container's set: so there are as many memory
@@ -10,6 +10,12 @@ from pathlib import Path
 
 _KIBIBYTES = 1 << 20
 """Of a GiB."""
+
+
+def available_gib(meminfo: Path = Path("/proc/meminfo")) -> float:
+    """The memory of this machine that programs could have now."""
+    lines = (line.partition(":") for line in meminfo.read_text().splitlines())
+    return next(int(value.split()[0]) / _KIBIBYTES for name, _, value in lines if name == "MemAvailable")
 
 
 def write(folder: Path, *, cpus: int, memory: int) -> None:

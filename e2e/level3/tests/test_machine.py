@@ -17,6 +17,12 @@ def test_every_processor_is_claimed_as_often_as_it_takes(tmp_path: Path, cpus: i
     assert f"MemTotal: {3 << 20} kB\n" in (tmp_path / "m" / "meminfo").read_text()
 
 
+def test_what_is_available_is_read_where_it_is_written(tmp_path: Path) -> None:
+    machine.write(tmp_path / "m", cpus=1, memory=3)
+    assert machine.available_gib(tmp_path / "m" / "meminfo") == 3
+    assert machine.available_gib() > 0
+
+
 def test_a_node_has_its_vendors_labels_and_gpus() -> None:
     spec = NodeSpec("gpu-a", gpus=("h100", 4), labels={"pool": "eu"})
     assert spec.all_labels()["nvidia.com/gpu.count"] == "4"
