@@ -29,5 +29,10 @@ def gateway_request(name: str = "main", *, image: str = "penstock-gateway:v0.1.0
     )
 
 
-CASES = MappingProxyType({"gateway-two": gateway_request(), "gateway-one": gateway_request("edge", replicas=1)})
+CASES = MappingProxyType(
+    {
+        "gateway-two": gateway_request(),
+        "gateway-one": gateway_request("edge", replicas=1, imagePullSecretNames=["registry"]),
+    }
+)
 """By the name of the golden file."""

@@ -9,7 +9,7 @@ from penstock.api import patterns
 from penstock.api.conditions import Status
 from penstock.api.integers import Count, LargeCount
 from penstock.api.markers import as_set, atomic, map_by
-from penstock.api.meta import DNSLabel, Model, Resource
+from penstock.api.meta import DNSLabel, DNSSubdomain, Model, Resource
 from penstock.api.references import AllowedRoutes, ConfigMapKeyReference, SecretKeyReference, SensitivityLevel
 from penstock.api.rules import Rule, rules
 
@@ -140,6 +140,8 @@ class InferenceGatewaySpec(Model):
     """What carries the requests; it cannot be changed later."""
     replicas: Annotated[int, Field(ge=1, le=100)] = 2
     """How many gateway pods run."""
+    image_pull_secret_names: Annotated[tuple[DNSSubdomain, ...], Field(max_length=8), as_set()] = ()
+    """Secrets with which the pods pull their image, by name in this namespace; left out: none."""
     store: GatewayStore | None = None
     """What the replicas share; left out: nothing."""
     sensitivity_levels: Annotated[tuple[SensitivityLevel, ...], Field(min_length=1, max_length=16), atomic()]

@@ -1,6 +1,6 @@
 """Onto which nodes a pod may go: the pool's, whose taints it tolerates, and with which pull secrets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from penstock.api.inferencepool import InferencePoolSpec
@@ -8,7 +8,7 @@ from penstock.api.modeldeployment import ModelDeployment
 from penstock.api.references import Toleration
 from penstock.planner.plan import Plan
 
-__all__ = ["scheduling"]
+__all__ = ["pull_secrets", "scheduling"]
 
 
 def scheduling(deployment: ModelDeployment, pool: InferencePoolSpec, plan: Plan) -> dict[str, Any]:
@@ -19,9 +19,12 @@ def scheduling(deployment: ModelDeployment, pool: InferencePoolSpec, plan: Plan)
     }
     if deployment.spec.pod.priority_class_name is not None:
         fields["priorityClassName"] = deployment.spec.pod.priority_class_name
-    if pool.image_pull_secret_names:
-        fields["imagePullSecrets"] = [{"name": name} for name in pool.image_pull_secret_names]
-    return fields
+    return fields | pull_secrets(pool.image_pull_secret_names)
+
+
+def pull_secrets(names: Sequence[str]) -> dict[str, Any]:
+    """The field of a pod that names what its images are pulled with; nothing where nothing is named."""
+    return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
 
 
 def _tolerations(deployment: ModelDeployment, pool: InferencePoolSpec, plan: Plan) -> Iterator[dict[str, Any]]:

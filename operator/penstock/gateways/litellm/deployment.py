@@ -28,6 +28,7 @@ from penstock.gateways.litellm.names import (
 )
 from penstock.gateways.litellm.request import GatewayRequest
 from penstock.render.names import child_metadata
+from penstock.render.scheduling import pull_secrets
 from penstock.render.security import container_security, pod_security, user_environment
 
 __all__ = ["CONFIG_DIGEST_ANNOTATION", "render_deployment"]
@@ -80,6 +81,7 @@ def _pod(request: GatewayRequest) -> dict[str, Any]:
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "topologySpreadConstraints": [_spread(request.gateway)],
         "volumes": list(_volumes(request.gateway.metadata.name)),
+        **pull_secrets(request.gateway.spec.image_pull_secret_names),
     }
 
 
