@@ -192,9 +192,9 @@ async def test_a_name_is_used_again(server: FakeAPIServer, connected: Connected)
 
 
 async def test_compaction_ends_old_watches(server: FakeAPIServer, connected: Connected) -> None:
-    """410 for a version from before; the newest one is good."""
-    old = str(server.version)
+    """410 for a version from before, be it the last one; the newest one is good."""
     server.put(config_map())
+    old = str(server.version)
     server.compact()
     stream = connected.client.watch(CONFIG_MAPS, resource_version=old, namespace="default")
     async with aclosing(stream) as events:

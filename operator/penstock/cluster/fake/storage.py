@@ -103,8 +103,9 @@ class Storage:
         return change.object
 
     def compact(self) -> None:
-        """Forget the log: whoever resumes from before now gets 410."""
+        """Forget the log: whoever resumes from before now gets 410, as much as was heard until then."""
         self._log.clear()
+        self.version += 1
         self._compacted = self.version
 
     def since(self, version: int) -> list[Change] | None:

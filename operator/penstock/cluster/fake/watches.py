@@ -71,7 +71,8 @@ class Stream:
                     await self._some.wait()
             except TimeoutError:
                 self._release()
-                if not self._lines and loop.time() < end:
+                # One that was cut in this very moment says no more of how far it came.
+                if not self._lines and not self._cut and loop.time() < end:
                     self._lines.append(self._bookmark())
             if ready := self._taken():
                 yield ready
