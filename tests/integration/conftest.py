@@ -7,8 +7,15 @@ import pytest
 
 from integration.entry import Entry
 from integration.stage import Stage, node, pool, stage
+from penstock.reconcilers import inferencegateway
 
 __all__ = ["cluster", "empty_cluster"]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas and server are heard in this machine's time: three of the operator's seconds are a seventh of one."""
+    monkeypatch.setattr(inferencegateway, "_SETTLING_SECONDS", 30.0)
 
 
 @pytest.fixture
