@@ -103,7 +103,7 @@ class Storage:
         return change.object
 
     def compact(self) -> None:
-        """Forget the log: whoever resumes from before now gets 410, as much as was heard until then."""
+        """Forget the log: whoever resumes from a version from before now gets 410, be it the last one."""
         self._log.clear()
         self.version += 1
         self._compacted = self.version
