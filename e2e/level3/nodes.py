@@ -37,8 +37,8 @@ while :; do sleep 3600 & wait $!; done
 """
 """Its id is read before /proc is the node's own; `wait` takes in the children of processes that have ended.
 
-Images are a hundred thousand files: where there is memory for them they never see a disk, which halves the time to load
-them, and to remove them.
+Images are a hundred thousand files: where there is memory for them no disk is waited for, neither when they are loaded
+nor, for up to a minute, when they are removed.
 """
 _IMAGES_GIB = 6
 _ROOMY_GIB = 12

@@ -69,43 +69,25 @@ async def test_without_an_endpoint_the_connection_is_closed() -> None:
         writer.close()
 
 
-async def test_an_address_that_is_taken_is_replaced_and_the_service_says_by_what() -> None:
-    server = FakeAPIServer()
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = other.getsockname()[1]
-        server.put(at_loopback(service("front", "app", port=taken)))
-        async with proxies(server) as playing:
-            place = playing.address("default", "front", taken)
-            assert place[1] != taken
-            await assert_says(server, place)
-
-
-async def test_an_address_that_is_taken_between_the_look_and_the_listening_is_replaced_too(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("raced", [False, True], ids=["before the look", "between the look and the listening"])
+async def test_an_address_that_is_taken_is_replaced_and_the_service_says_by_what(
+    monkeypatch: pytest.MonkeyPatch, *, raced: bool
 ) -> None:
+    if raced:
+        monkeypatch.setattr(AddressBook, "listen_at", lambda _self, *place: place)
     server = FakeAPIServer()
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        server.put(at_loopback(service("front", "app", port=taken)))
-        monkeypatch.setattr(AddressBook, "listen_at", lambda _self, *place: place)
+        front = service("front", "app", port=taken)
+        server.put({**front, "spec": {**front["spec"], "clusterIP": "127.0.0.1"}})
         async with proxies(server) as playing:
-            place = playing.address("default", "front", taken)
-            assert place[1] != taken
-            await assert_says(server, place)
-
-
-def at_loopback(made: dict[str, Any]) -> dict[str, Any]:
-    """A Service at 127.0.0.1."""
-    return {**made, "spec": {**made["spec"], "clusterIP": "127.0.0.1"}}
-
-
-async def assert_says(server: FakeAPIServer, place: tuple[str, int]) -> None:
-    """The Service's annotation names the place, and somebody listens there."""
-    live = server.get("services", "default", "front")
-    assert live is not None
-    assert live["metadata"]["annotations"][ADDRESS_ANNOTATION] == f"{place[0]}:{place[1]}"
-    _, writer = await asyncio.open_connection(*place)
-    writer.close()
+            host, port = playing.address("default", "front", taken)
+            assert port != taken
+            live = server.get("services", "default", "front")
+            assert live is not None
+            assert live["metadata"]["annotations"][ADDRESS_ANNOTATION] == f"{host}:{port}"
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
 
 
 async def test_a_service_that_is_gone_listens_no_more() -> None:

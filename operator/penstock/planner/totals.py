@@ -9,6 +9,7 @@ from penstock.planner.exchange import Rates
 from penstock.planner.explain import counted
 from penstock.planner.fleet import DeploymentKey, FleetSnapshot
 from penstock.planner.plan import Decision
+from penstock.planner.prices import price_of
 
 __all__ = [
     "PoolTotal",
@@ -46,7 +47,6 @@ def pool_totals(fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision
     totals = []
     for pool in sorted(fleet.pools, key=lambda pool: pool.name):
         planned = sum(each.gpus for each in footprints if each.pool == pool.name)
-        price = pool.spec.price
         totals.append(
             PoolTotal(
                 pool=pool.name,
@@ -55,7 +55,7 @@ def pool_totals(fleet: FleetSnapshot, decisions: Mapping[DeploymentKey, Decision
                 gpus=sum(node.gpus for node in pool.nodes),
                 held=sum(node.used for node in pool.nodes),
                 planned=planned,
-                price_per_gpu_hour=price.money if price else None,
+                price_per_gpu_hour=price_of(pool.spec),
             )
         )
     return tuple(totals)
